@@ -1,1 +1,2 @@
 //! The operator's library.
+pub mod api;
