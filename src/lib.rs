@@ -1,2 +1,5 @@
 //! The operator's library.
 pub mod api;
+pub mod duration;
+pub mod marker;
+pub mod plan;

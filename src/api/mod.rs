@@ -9,8 +9,10 @@ pub mod config;
 pub mod names;
 pub mod record;
 pub mod role;
+pub mod secret_record;
 
 pub use condition::{Condition, ConfigReason, RoleReason};
 pub use config::{TerraformCloudConfig, TerraformCloudConfigSpec, TerraformCloudConfigStatus};
 pub use record::{Answers, Intent, Record, Source};
 pub use role::{TerraformCloudRole, TerraformCloudRoleSpec, TerraformCloudRoleStatus};
+pub use secret_record::{Held, Pending, SecretRecord};

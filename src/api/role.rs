@@ -216,6 +216,15 @@ pub struct TerraformCloudRoleStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// User, Team, TeamLegacy or Organization.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The subject, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Name of the Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
     /// TFC's id of the subject, looked up once and kept.
     #[serde(rename = "subjectID", skip_serializing_if = "Option::is_none")]
     pub subject_id: Option<String>,
@@ -237,4 +246,25 @@ pub struct TerraformCloudRoleStatus {
     /// When the next successor is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_at: Option<Time>,
+}
+pub enum Kind {
+    User,
+    Team,
+    TeamLegacy,
+    Organization,
+}
+impl Kind {
+    pub fn as_str(&self) -> &'static str {
+        ""
+    }
+}
+impl TerraformCloudRoleSpec {
+    pub fn kind(&self) -> Option<Kind> {
+        None
+    }
+}
+impl TerraformCloudRole {
+    pub fn secret_name(&self) -> String {
+        String::new()
+    }
 }
