@@ -1,1 +1,4 @@
 //! The operator's library.
+
+pub mod boottime;
+pub mod tfc;
