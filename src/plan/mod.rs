@@ -10,6 +10,8 @@ pub mod step;
 pub mod subject;
 pub mod terms;
 
+pub use book::layout;
+
 mod adopt;
 mod book;
 mod delete;

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::budget::{Budget, Class};
-use super::clock::ServerClock;
+use crate::clock::ServerClock;
 use super::connection::{ConnectError, Connection};
 use super::error::{Effect, Error, Kind};
 use super::exchange::{Exchange, Gate, document};

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::budget::{Budget, Class};
-use super::clock::ServerClock;
+use crate::clock::ServerClock;
 use super::error::{Effect, Error, Kind, judge};
 use super::observer::{CallOutcome, Observer};
 use super::transport::{BodyFault, Call, Failure, Reply, Transport};

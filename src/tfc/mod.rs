@@ -12,7 +12,7 @@
 
 mod budget;
 mod client;
-mod clock;
+
 mod connection;
 mod error;
 mod exchange;
@@ -28,7 +28,7 @@ mod tests;
 
 pub use budget::{Budget, Class, RateCap};
 pub use client::Client;
-pub use clock::ServerClock;
+
 pub use connection::{ConnectError, Connection};
 pub use error::{Error, Kind};
 pub use exchange::Gate;

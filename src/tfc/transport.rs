@@ -10,7 +10,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, Head
 use reqwest::{Certificate, Method, Url};
 use zeroize::Zeroizing;
 
-use super::clock::parse_http_date;
+use crate::clock::parse_http_date;
 use super::connection::{ConnectError, Connection};
 use super::error::{Effect, printable};
 use super::model::ServerInfo;

@@ -95,7 +95,7 @@ fn signed(duration: Duration) -> SignedDuration {
 }
 
 /// An HTTP `Date` (RFC 9110, 5.6.7). The two obsolete forms are not taken: no server of this API sends them.
-pub(super) fn parse_http_date(text: &str) -> Option<Timestamp> {
+pub fn parse_http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())
 }
 
