@@ -1,11 +1,19 @@
 //! The operator's library.
 pub mod accounts;
 pub mod api;
+pub mod args;
 pub mod boottime;
 pub mod clock;
 pub mod cluster;
+pub mod controller;
+pub mod crds;
 pub mod duration;
+pub mod http;
+pub mod leader;
+pub mod log;
 pub mod marker;
+pub mod metrics;
 pub mod plan;
 pub mod secret;
+pub mod signals;
 pub mod tfc;
