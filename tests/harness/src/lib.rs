@@ -1,1 +1,30 @@
-//! Harness.
+//! What the tests and the demo stand on. Never shipped.
+//!
+//! | module | what it gives |
+//! | --- | --- |
+//! | [`control_plane`] | a real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager |
+//! | [`operator`] | the operator's real binary as a child process |
+//! | [`audit`] | what the API server was asked, by whom: for tests that count writes |
+//! | [`kubeconfig`] | kubeconfig files for the identities that tests play |
+//! | [`pki`] | the control plane's CA, serving certificate and ServiceAccount key |
+//! | [`process`] | child processes that never outlive this one |
+//! | [`port`] | free loopback ports |
+//! | [`wait`] | waiting for a condition, with a deadline |
+//! | [`tls`] | the one TLS provider |
+//! | [`error`] | the harness' error: a sentence |
+pub mod audit;
+pub mod control_plane;
+pub mod error;
+pub mod kubeconfig;
+pub mod operator;
+pub mod pki;
+pub mod port;
+pub mod process;
+pub mod tls;
+pub mod wait;
+
+pub use control_plane::ControlPlane;
+pub use error::Error;
+pub use operator::{Operator, OperatorOptions};
+pub use tls::install_tls_provider;
+pub use wait::wait_until;

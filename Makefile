@@ -1,0 +1,68 @@
+# The one door to the project. Bare `make` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Cargo and Go where their installers leave them, behind whatever PATH says.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
+# A cargo of another home folder's rustup (a HOME that is new, say) finds its toolchains beside itself.
+ifeq ($(RUSTUP_HOME)$(wildcard $(HOME)/.rustup),)
+RUSTUP_BESIDE_CARGO := $(wildcard $(abspath $(dir $(shell command -v cargo))../../.rustup))
+ifneq ($(RUSTUP_BESIDE_CARGO),)
+export RUSTUP_HOME := $(RUSTUP_BESIDE_CARGO)
+endif
+endif
+
+# In CI the lock file is law; at a desk, cargo may add the line a new dependency needs.
+LOCKED := $(if $(CI),--locked)
+# --workspace everywhere: one set of features, so that nothing is built twice.
+CARGO_BUILD := cargo build $(LOCKED) --workspace --bins
+PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
+OPERATOR := $(PROGRAMS)/tfc-token-operator
+TESTBED := tests/testbed/build.sh
+
+.PHONY: help
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do \
+		printf '  %-14s %s\n' "$$target" "$$text"; done
+
+.PHONY: tools
+tools:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with rustup, see https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing (on Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+
+.PHONY: build
+build: tools ## Build the operator and the test programs (debug)
+	$(CARGO_BUILD)
+
+.PHONY: check
+check: build ## Formatting, lints, generated files, unit tests; needs no control plane
+	cargo fmt --all --check
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	@generated=$$(mktemp -d); trap 'rm -rf "$$generated"' EXIT; \
+		$(OPERATOR) crds --output-dir "$$generated"; \
+		diff -ru crds "$$generated" || { echo "crds/ is not what the code says: run make generate" >&2; exit 1; }
+	cargo test $(LOCKED) --workspace --lib --bins
+
+.PHONY: test
+test: check testbed ## Everything: check, then the tests that need a control plane
+	TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(LOCKED) --workspace --test '*'
+
+.PHONY: generate
+generate: build ## Write crds/ from the Rust types
+	mkdir -p crds
+	rm -f crds/*.yaml
+	$(OPERATOR) crds --output-dir crds
+
+.PHONY: testbed
+testbed: ## Build a real control plane for the tests, once per machine (about 8 min on two cores)
+	@$(TESTBED)
+
+.PHONY: testbed-path
+testbed-path: ## Print the folder of the control plane's programs
+	@$(TESTBED) --path
+
+.PHONY: demo
+demo: build testbed ## See a token issued, used, rotated and revoked (KEEP=1 leaves it running; TFC_ADDRESS, TFC_TOKEN: a real TFC)
+	@$(PROGRAMS)/demo --operator $(OPERATOR) --testbed "$$($(TESTBED) --path)" $(if $(KEEP),--keep)
