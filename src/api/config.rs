@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Condition;
+use super::schema::{config as config_rules, status as status_rules};
 
 /// An account of a TFC host, and who may use it for what.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,36 +16,74 @@ use super::Condition;
     group = "terraformcloud.dev",
     version = "v1alpha1",
     kind = "TerraformCloudConfig",
+    plural = "terraformcloudconfigs",
+    shortname = "tfcconfig",
+    category = "tfc",
     namespaced,
     status = "TerraformCloudConfigStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    doc = "An account of HCP Terraform or Terraform Enterprise that mints tokens, and the roles that may use it for which subjects.",
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address", description = "The host."),
+    printcolumn(
+        name = "Account",
+        type_ = "string",
+        json_path = ".status.account.name",
+        description = "The account behind the token."
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether tokens can be minted."
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why."
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Since the config was created."
+    )
 )]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = config_rules::spec)]
 pub struct TerraformCloudConfigSpec {
-    /// URL of the host.
+    /// URL of the host, without a path, e.g. `https://tfe.example.com` or `https://tfe.example.com:8443`. Default: `https://app.terraform.io`.
+    /// Immutable. `http` works only where the operator runs with `--insecure-allow-http`.
     #[serde(default = "default_address")]
     pub address: String,
-    /// Path of the API on it.
+    /// Path of the API on the host; starts and ends with `/`. Default: `/api/v2/`. Immutable.
     #[serde(default = "default_base_path")]
     pub base_path: String,
-    /// The admin token.
+    /// Key of a Secret in the config's namespace that holds the admin token: the one with which tokens are minted. Required. A change of
+    /// the Secret is picked up at once.
     pub token_secret_ref: TokenSecretRef,
-    /// A private CA.
+    /// Key of a ConfigMap or Secret in the config's namespace with the certificates (PEM) of a private CA, for a Terraform Enterprise
+    /// that is not signed by a public one. Default: the public CAs alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle_ref: Option<CABundleRef>,
-    /// For a role that sets no `ttl`.
+    /// Length of a lease for a role that sets no `ttl`, as a duration in hours, minutes and seconds, at least 10s. Default: `24h`. Not longer
+    /// than `maxTTL`.
     #[serde(rename = "defaultTTL", default = "default_ttl")]
     pub default_ttl: String,
-    /// Cap of every lease's token.
+    /// Longest life of a token with a lease (users, teams), as a duration. Default: `768h`. A role that asks for more is clamped. Single slots are
+    /// bounded by their `rotation.interval` instead.
     #[serde(rename = "maxTTL", default = "default_max_ttl")]
     pub max_ttl: String,
-    /// Between a role's loss of admission and the loss of its token.
+    /// Time between a role's loss of admission (a change of `allow`, a namespace that lost a label) and the revocation of its token, as a
+    /// duration. Default: `10m`; `0s` revokes at once.
     #[serde(default = "default_grace")]
     pub revocation_grace_period: String,
-    /// Cap under what the server grants.
+    /// Cap of the requests to TFC with this account, e.g. `{requestsPerSecond: 20, burst: 20}`. Default: what the server grants, which
+    /// the cap can't exceed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
-    /// Who may use this config for what.
+    /// Who may use this config for what: a role is admitted if one entry admits it. Default: the roles of the config's own namespace,
+    /// for any subject. An empty list admits none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<Vec<AllowEntry>>,
 }
@@ -81,10 +120,11 @@ pub fn default_ca_key() -> String {
 /// Key of a Secret in the config's namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = config_rules::token_secret_ref)]
 pub struct TokenSecretRef {
-    /// Name of the Secret.
+    /// Name of the Secret, e.g. `tfc-admin`. Required.
     pub name: String,
-    /// Key in it.
+    /// Key in it. Default: `token`.
     #[serde(default = "default_token_key")]
     pub key: String,
 }
@@ -92,12 +132,13 @@ pub struct TokenSecretRef {
 /// Key of a ConfigMap or Secret in the config's namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = config_rules::ca_bundle_ref)]
 pub struct CABundleRef {
-    /// ConfigMap or Secret.
+    /// Where the bundle stands: `ConfigMap` (default) or `Secret`.
     pub kind: CABundleKind,
-    /// Name of the object.
+    /// Name of the ConfigMap or Secret, e.g. `private-ca`. Required.
     pub name: String,
-    /// Key in it.
+    /// Key in it. Default: `ca.crt`.
     #[serde(default = "default_ca_key")]
     pub key: String,
 }
@@ -119,10 +160,11 @@ pub enum CABundleKind {
 /// Cap of the requests to TFC.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = config_rules::rate_limit)]
 pub struct RateLimit {
-    /// Requests per second.
+    /// Requests per second, from 1 to 1000, e.g. `20`. Required.
     pub requests_per_second: i32,
-    /// Requests at once.
+    /// Requests that may be sent at once, from 1 to 1000, e.g. `20`. Default: `requestsPerSecond`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<i32>,
 }
@@ -130,23 +172,26 @@ pub struct RateLimit {
 /// Admits the roles of some namespaces for some subjects.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = config_rules::allow_entry)]
 pub struct AllowEntry {
-    /// Whose roles.
+    /// The namespaces whose roles this entry admits. Default: `{from: Same}`, the config's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<AllowedNamespaces>,
-    /// Organization tokens: `NAME` or `*`.
+    /// Organizations whose tokens may be asked for: `NAME`, or `*` for all, e.g. `[acme]`. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub organizations: Vec<String>,
-    /// Team tokens: `ID`, `ORG/NAME`, `ORG/*` or `*`.
+    /// Teams whose tokens may be asked for: an id, `ORG/NAME`, `ORG/*` or `*`, e.g. `[acme/apps]`. They are compared by id, however a role
+    /// names its team. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub teams: Vec<String>,
-    /// User tokens: `ID` or `me`.
+    /// Users whose tokens may be asked for: an id, or `me` for the account behind the config's token, e.g. `[me]`. There is no `*`: an account
+    /// mints for itself alone. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<String>,
-    /// Cap for these roles.
+    /// Longest life of these roles' tokens, as a duration, e.g. `8h`. Default: `maxTTL` of the config, which it can't exceed.
     #[serde(rename = "maxTTL", skip_serializing_if = "Option::is_none")]
     pub max_ttl: Option<String>,
-    /// What these roles may say as their `deletionPolicy`; `[Revoke]` where it is not said.
+    /// What these roles may say as their `deletionPolicy`: `Revoke`, `Retain`, or both. Default: `[Revoke]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_policies: Option<Vec<super::role::DeletionPolicy>>,
 }
@@ -154,10 +199,11 @@ pub struct AllowEntry {
 /// Which namespaces' roles.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = config_rules::allowed_namespaces)]
 pub struct AllowedNamespaces {
-    /// Same, All or Selector.
+    /// `Same` (default): the config's own namespace. `All`: every one. `Selector`: those whose labels match `selector`.
     pub from: From,
-    /// With Selector: labels of the namespace.
+    /// With `from: Selector`, and only then: which namespaces, by their labels, e.g. `{matchLabels: {team: apps}}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
 }
@@ -181,11 +227,12 @@ pub enum From {
 /// Selects namespaces by label, as Kubernetes' LabelSelector does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = config_rules::selector)]
 pub struct Selector {
-    /// Labels that must be there with these values.
+    /// Labels that must all be there with these values, e.g. `{team: apps}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub match_labels: BTreeMap<String, String>,
-    /// Requirements that must all hold.
+    /// Requirements that must all hold, e.g. `[{key: team, operator: In, values: [apps, shop]}]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub match_expressions: Vec<LabelSelectorRequirement>,
 }
@@ -193,8 +240,9 @@ pub struct Selector {
 /// What the operator knows of the account.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = status_rules::status)]
 pub struct TerraformCloudConfigStatus {
-    /// `Ready` always; `Reconciling` and `Stalled` only while true.
+    /// `Ready` always; `Reconciling` and `Stalled` only while they are true. The reasons are a closed list: see docs/reasons.md.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this status speaks of.
@@ -206,10 +254,10 @@ pub struct TerraformCloudConfigStatus {
     /// The admin token itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<AdminToken>,
-    /// The server.
+    /// The server behind the address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
-    /// Teams that `allow` or roles name, as TFC showed them.
+    /// Teams that `allow` or roles name by organization and name, as TFC showed them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub teams: Vec<ResolvedTeam>,
 }
@@ -220,11 +268,11 @@ pub struct TerraformCloudConfigStatus {
 pub struct Account {
     /// TFC's id of the (service) user.
     pub id: String,
-    /// Its name.
+    /// Its name in TFC.
     pub name: String,
-    /// User, Team or Organization.
+    /// Whose token it is: `User`, `Team` or `Organization`.
     pub kind: String,
-    /// What it can mint: `User` only for itself.
+    /// Types of token that it can mint: a user's token mints `User` for itself only; a team's or organization's token mints none.
     pub can_mint: Vec<String>,
 }
 

@@ -7,12 +7,40 @@
 pub mod condition;
 pub mod config;
 pub mod names;
+pub mod reasons;
 pub mod record;
+pub mod reference;
 pub mod role;
 pub mod secret_record;
+mod role_impl;
+mod schema;
+#[cfg(test)]
+mod tests;
 
-pub use condition::{Condition, ConfigReason, RoleReason};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+pub use condition::{Condition, merge_conditions};
 pub use config::{TerraformCloudConfig, TerraformCloudConfigSpec, TerraformCloudConfigStatus};
+pub use reasons::{ConfigReason, RoleReason, reasons_table};
 pub use record::{Answers, Intent, Record, Source};
+pub use reference::api_reference;
 pub use role::{TerraformCloudRole, TerraformCloudRoleSpec, TerraformCloudRoleStatus};
 pub use secret_record::{Held, Pending, SecretRecord};
+pub use role_impl::Kind;
+
+/// Both kinds, as they are installed.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    let mut crds = vec![TerraformCloudConfig::crd(), TerraformCloudRole::crd()];
+    for crd in &mut crds {
+        // Labels in the derive would land on every object made from the types as well.
+        let labels = crd.metadata.labels.get_or_insert_default();
+        labels.insert("app.kubernetes.io/name".into(), names::OPERATOR.into());
+    }
+    crds
+}
+
+/// Name of the file that holds a CRD, e.g. `terraformcloudroles.yaml`.
+pub fn crd_file_name(crd: &CustomResourceDefinition) -> String {
+    format!("{}.yaml", crd.spec.names.plural)
+}

@@ -80,6 +80,7 @@ pub struct Intent {
 /// Values of the annotations by which people ask for something.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = super::schema::status::answers)]
 pub struct Answers {
     /// Value of `terraformcloud.dev/rotate`.
     #[serde(skip_serializing_if = "Option::is_none")]
