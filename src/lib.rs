@@ -1,5 +1,6 @@
 //! The operator's library.
 pub mod accounts;
+pub mod act;
 pub mod api;
 pub mod args;
 pub mod boottime;
@@ -13,7 +14,9 @@ pub mod leader;
 pub mod log;
 pub mod marker;
 pub mod metrics;
+pub mod observe;
 pub mod plan;
+pub mod report;
 pub mod secret;
 pub mod signals;
 pub mod tfc;

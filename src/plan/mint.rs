@@ -52,6 +52,10 @@ pub fn plan(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> R
     if !finalized {
         return Ok(Some(Step::Finalize));
     }
+    let refused = RoleReason::SecretRefused.as_str();
+    if !o.facts.rehearsed && status(o).is_some_and(|s| s.conditions.iter().any(|c| c.reason == refused)) {
+        return Ok(Some(Step::Rehearse));
+    }
     if let Some(step) = slot::prepare(o, subject, terms)? {
         return Ok(Some(step));
     }
@@ -170,7 +174,7 @@ fn begin(o: &Observed, subject: &Subject, terms: &Terms, cause: Cause, now: Time
         let verdict = Verdict::working(RoleReason::Issuing, "a token is being minted");
         conditions::put(o, &mut status, None, &verdict);
     }
-    Step::Begin(Box::new(status), urgency(Some(cause)))
+    Step::Begin(Box::new(status))
 }
 
 /// Mints what was written down; a slot's Secret is claimed before.

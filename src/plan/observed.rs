@@ -143,6 +143,8 @@ pub struct Facts {
     pub reservation: Option<Reservation>,
     /// The Secret was dry-run, or claimed, for the attempt begun.
     pub claimed: bool,
+    /// The API server would take the Secret: a dry run in this round says so.
+    pub rehearsed: bool,
     /// What the slot holds.
     pub slot: Option<SlotLook>,
     /// The value in the Secret is not the one recorded.
