@@ -9,11 +9,13 @@
 //! request is *sent* after its end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::boottime::BootInstant;
+use crate::duration::format_go_duration;
 
 mod decide;
 mod lease;
@@ -24,6 +26,9 @@ use lease::{Attempt, Elector};
 
 /// The Lease's name, in the operator's own namespace.
 pub const LEASE_NAME: &str = "tfc-token-operator";
+
+/// How long handing over may take when the process ends, well within the grace that it has.
+const HANDOVER: Duration = Duration::from_secs(3);
 
 /// The election's times: `retry_period < renew_deadline < lease_duration`, the last in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +64,11 @@ pub struct Leadership(Option<Arc<Elected>>);
 pub struct NotLeading;
 
 struct Elected {
+    /// Closed when the renewing task ends.
     state: watch::Receiver<State>,
-    release: mpsc::Sender<()>,
+    /// Set before the task is asked to hand over: from then on this process does not lead.
+    released: AtomicBool,
+    ask_release: mpsc::Sender<()>,
     clock: Clock,
 }
 
@@ -70,8 +78,6 @@ enum State {
     Leading { end: BootInstant },
     /// Given up or taken by another.
     Lost,
-    /// Handed over on purpose.
-    Released,
 }
 
 type Clock = Arc<dyn Fn() -> BootInstant + Send + Sync>;
@@ -94,24 +100,23 @@ impl Leadership {
     async fn acquire_by(candidate: Candidate, clock: Clock) -> Leadership {
         let timing = candidate.timing;
         let mut elector = Elector::new(candidate, Arc::clone(&clock));
-        let mut last_problem = None;
-        let end = loop {
+        let mut last_told = None;
+        let since = loop {
             match elector.attempt(timing.renew_deadline / 2).await {
-                Ok(Attempt::Leads { end }) if end > clock() => break end,
-                // The reply came so late that the Lease it tells of is over.
+                // A reply may come so late that the Lease of which it tells is over.
+                Ok(Attempt::Leads { since }) if clock() < since + timing.renew_deadline => break since,
                 Ok(Attempt::Leads { .. }) => {}
-                Ok(Attempt::HeldBy(holder)) => {
-                    tell_once(&mut last_problem, format!("standing by: {holder} leads"), false);
-                }
-                Err(error) => tell_once(&mut last_problem, error.to_string(), true),
+                Ok(Attempt::HeldBy(holder)) => tell_once(&mut last_told, format!("standing by: {holder} leads"), false),
+                Err(error) => tell_once(&mut last_told, error.to_string(), true),
             }
             tokio::time::sleep(timing.retry_period).await;
         };
         tracing::info!(identity = elector.identity(), "leading");
-        let (state_sender, state) = watch::channel(State::Leading { end });
-        let (release, release_asked) = mpsc::channel(1);
-        tokio::spawn(keep(elector, timing, end, state_sender, release_asked, Arc::clone(&clock)));
-        Leadership(Some(Arc::new(Elected { state, release, clock })))
+        let (state_sender, state) = watch::channel(State::Leading { end: since + timing.lease_duration });
+        let (ask_release, release_asked) = mpsc::channel(1);
+        let keeper = Keeper { elector, timing, since, state: state_sender, clock: Arc::clone(&clock) };
+        tokio::spawn(keeper.keep(release_asked));
+        Leadership(Some(Arc::new(Elected { state, released: AtomicBool::new(false), ask_release, clock })))
     }
 
     /// Whether this process leads at this moment.
@@ -123,9 +128,14 @@ impl Leadership {
     /// outlive the Lease takes it as its timeout. [`Duration::MAX`] where there is no election.
     pub fn remaining(&self) -> Option<Duration> {
         let Some(elected) = &self.0 else { return Some(Duration::MAX) };
+        if elected.released.load(Ordering::SeqCst) {
+            return None;
+        }
         match *elected.state.borrow() {
-            State::Leading { end } => Some(end.saturating_since((elected.clock)())).filter(|left| !left.is_zero()),
-            State::Lost | State::Released => None,
+            State::Leading { end } => {
+                Some(end.saturating_duration_since((elected.clock)())).filter(|left| !left.is_zero())
+            }
+            State::Lost => None,
         }
     }
 
@@ -141,76 +151,88 @@ impl Leadership {
     /// [`Leadership::release`], nor where there is no election.
     pub async fn lost(&self) {
         if let Some(elected) = &self.0 {
-            let mut state = elected.state.clone();
-            // An error here means that the renewing task is gone: it will not renew, unless it has handed over.
-            let _ = state.wait_for(|state| *state == State::Lost).await;
-            if *state.borrow() != State::Released {
+            // An error means that the renewing task is gone, so that nobody renews.
+            let _ = elected.state.clone().wait_for(|state| *state == State::Lost).await;
+            if !elected.released.load(Ordering::SeqCst) {
                 return;
             }
         }
         std::future::pending().await
     }
 
-    /// Stops leading, then hands the Lease over so that a standby need not wait for its end. To be called once no request is
-    /// under way. What fails here is logged only: the Lease then ends by itself.
+    /// Stops leading at once, then hands the Lease over so that a standby need not wait for its end. To be called when no
+    /// request is under way. What fails here is logged only: the Lease then ends by itself.
     pub async fn release(&self) {
         let Some(elected) = &self.0 else { return };
+        elected.released.store(true, Ordering::SeqCst);
         // Full means that it has been asked already, closed that nobody renews any more.
-        let _ = elected.release.try_send(());
-        // Ends when the renewing task does, which bounds each of its requests.
+        let _ = elected.ask_release.try_send(());
+        // Until the renewing task ends, which bounds each of its requests.
         let mut state = elected.state.clone();
         while state.changed().await.is_ok() {}
     }
 }
 
-/// Renews until asked to release, or until leadership is lost.
-async fn keep(
-    mut elector: Elector,
+/// Renews the Lease.
+struct Keeper {
+    elector: Elector,
     timing: Timing,
-    mut end: BootInstant,
+    /// When the write that last got us the Lease was sent.
+    since: BootInstant,
     state: watch::Sender<State>,
-    mut release_asked: mpsc::Receiver<()>,
     clock: Clock,
-) {
-    // Our Lease's end minus what the others grant us beyond the deadline.
-    let spare = timing.lease_duration.saturating_sub(timing.renew_deadline);
-    loop {
-        let left = end.saturating_sub(spare).saturating_since(clock());
-        tokio::select! {
-            biased;
-            asked = release_asked.recv() => {
-                state.send_replace(State::Released);
-                // `None` means that every handle is gone unasked: what was sent may be under way, so the Lease runs out.
-                if asked.is_some() {
-                    hand_over(&mut elector, timing).await;
+}
+
+impl Keeper {
+    /// Renews until asked to release, or until leadership is lost.
+    async fn keep(mut self, mut release_asked: mpsc::Receiver<()>) {
+        loop {
+            tokio::select! {
+                biased;
+                asked = release_asked.recv() => {
+                    // `None` means that every handle is gone unasked: what was sent may be under way, so the Lease runs out.
+                    if asked.is_some() {
+                        hand_over(&mut self.elector).await;
+                    }
+                    return;
                 }
+                () = tokio::time::sleep(self.timing.retry_period.min(self.until_deadline())) => {}
+            }
+            if let Err(why) = self.renew().await {
+                tracing::error!("lost the Lease {LEASE_NAME}: {why}");
+                self.state.send_replace(State::Lost);
                 return;
             }
-            () = tokio::time::sleep(timing.retry_period.min(left)) => {}
         }
-        let left = end.saturating_sub(spare).saturating_since(clock());
+    }
+
+    /// Tries once to renew. A try that fails is no loss before the deadline.
+    async fn renew(&mut self) -> Result<(), String> {
+        let left = self.until_deadline();
         if left.is_zero() {
-            tracing::error!("lost the Lease {LEASE_NAME}: it could not be renewed in {:?}", timing.renew_deadline);
-            state.send_replace(State::Lost);
-            return;
+            return Err(format!("it could not be renewed in {}", format_go_duration(self.timing.renew_deadline)));
         }
-        match elector.attempt(left.min(timing.renew_deadline / 2)).await {
-            Ok(Attempt::Leads { end: renewed }) => {
-                end = renewed;
-                state.send_replace(State::Leading { end });
+        match self.elector.attempt(left.min(self.timing.renew_deadline / 2)).await {
+            Ok(Attempt::Leads { since }) => {
+                self.since = since;
+                self.state.send_replace(State::Leading { end: since + self.timing.lease_duration });
+                Ok(())
             }
-            Ok(Attempt::HeldBy(holder)) => {
-                tracing::error!(holder, "lost the Lease {LEASE_NAME}: another replica leads");
-                state.send_replace(State::Lost);
-                return;
+            Ok(Attempt::HeldBy(holder)) => Err(format!("{holder} leads")),
+            Err(error) => {
+                tracing::warn!("the Lease {LEASE_NAME} is not renewed: {error}");
+                Ok(())
             }
-            Err(error) => tracing::warn!("the Lease {LEASE_NAME} is not renewed: {error}"),
         }
+    }
+
+    fn until_deadline(&self) -> Duration {
+        (self.since + self.timing.renew_deadline).saturating_duration_since((self.clock)())
     }
 }
 
-async fn hand_over(elector: &mut Elector, timing: Timing) {
-    match elector.release(timing.retry_period).await {
+async fn hand_over(elector: &mut Elector) {
+    match elector.release(HANDOVER).await {
         Ok(()) => tracing::info!("handed the Lease {LEASE_NAME} over"),
         Err(error) => tracing::warn!("the Lease {LEASE_NAME} is not handed over and ends by itself: {error}"),
     }

@@ -4,10 +4,12 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use tfc_token_operator::args::{Args, Command, Settings};
 use tfc_token_operator::{api, controller, crds, log, signals};
+
+/// The exit code that clap, too, gives for flags that can't be taken.
+const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     // Before any client is built: both HTTP clients take the process' one provider, and panic without it.
@@ -17,7 +19,10 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Run(flags) => match flags.settings() {
             Ok(settings) => run(settings),
-            Err(error) => Args::command().error(ErrorKind::ValueValidation, error).exit(),
+            Err(error) => {
+                eprintln!("error: {error}");
+                return ExitCode::from(USAGE);
+            }
         },
         Command::Crds { output_dir: Some(dir) } => crds::write_files(&api::crds(), &dir).map_err(Into::into),
         Command::Crds { output_dir: None } => crds::print(&api::crds(), &mut io::stdout().lock()).map_err(Into::into),

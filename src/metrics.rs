@@ -171,10 +171,9 @@ impl Metrics {
         self.0.failures.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// A request to TFC ended after `took`. `route` is the path's template, never the path: it holds ids. `status` is `None`
-    /// where no answer came.
-    pub fn tfc_request(&self, route: &'static str, method: &'static str, status: Option<u16>, took: Duration) {
-        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+    /// A request to TFC ended after `took`. `route` is the path's template, never the path: it holds ids. `status` is the
+    /// reply's status, or one of a few words where none came.
+    pub fn tfc_request(&self, route: &'static str, method: &'static str, status: String, took: Duration) {
         self.0.requests.get_or_create(&RequestLabels { route, method, status }).inc();
         self.0.request_duration.get_or_create(&RouteLabels { route, method }).observe(took.as_secs_f64());
     }
@@ -247,7 +246,7 @@ impl Inner {
         );
         to.register(
             "tfc_requests",
-            "Requests to TFC, by route and method; status is none where no answer came",
+            "Requests to TFC, by route and method; status is a word where no answer came",
             self.requests.clone(),
         );
         to.register(

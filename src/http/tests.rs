@@ -70,7 +70,11 @@ async fn readiness_says_how_far_the_process_is() {
 async fn ends_when_asked_though_a_client_never_finishes_its_request() {
     let running = start(health_router(Readiness::starting("test"))).await;
     let mut half = TcpStream::connect(running.address).await.expect("it listens");
-    half.write_all(b"GET /healthz HTTP/1.1\r\nHost:").await.expect("it reads");
+    // One whole request first: its answer shows that the connection was accepted.
+    half.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\nGET /healthz HTTP/1.1\r\nHost:")
+        .await
+        .expect("it reads");
+    half.read_exact(&mut [0; 15]).await.expect("it answers");
     running.stop.send(()).expect("it runs");
     let ended = tokio::time::timeout(Duration::from_secs(60), running.ended).await.expect("it ends");
     ended.expect("no panic").expect("no error");

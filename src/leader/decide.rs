@@ -37,7 +37,7 @@ pub(super) fn decide(seen: Option<&Seen>, identity: &str, own_duration: Duration
     if seen.holder == identity {
         return Action::Renew;
     }
-    let silent = now.saturating_since(seen.since);
+    let silent = now.saturating_duration_since(seen.since);
     if seen.holder.is_empty() || silent >= seen.duration.max(own_duration) {
         return Action::Take;
     }
@@ -78,7 +78,7 @@ mod tests {
             ("no duration counts as ours", "other", 0, 15, Action::Take),
             ("a name that starts like ours is another's", "me2", 15, 0, Action::Wait),
         ] {
-            let now = start.saturating_add(Duration::from_secs(silent_for));
+            let now = start + Duration::from_secs(silent_for);
             assert_eq!(decide(Some(&seen("1", holder, duration, start)), "me", OWN, now), want, "{sentence}");
         }
         assert_eq!(decide(None, "me", OWN, start), Action::Create, "no Lease is created");
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn only_a_new_version_starts_the_time_anew() {
         let start = BootInstant::now();
-        let later = start.saturating_add(OWN);
+        let later = start + OWN;
         let first = seen("1", "other", 15, start);
         let again = seen("1", "other", 15, later);
         let renewed = seen("2", "other", 15, later);

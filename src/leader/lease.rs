@@ -11,6 +11,7 @@ use kube::api::PostParams;
 use super::decide::{Action, Seen, decide, remember};
 use super::{Candidate, Clock, LEASE_NAME};
 use crate::boottime::BootInstant;
+use crate::duration::format_go_duration;
 
 /// One candidate and what it last saw.
 pub(super) struct Elector {
@@ -27,8 +28,9 @@ pub(super) struct Elector {
 /// What became of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// The Lease is ours until `end`.
-    Leads { end: BootInstant },
+    /// The Lease is ours. The others can't have seen this form of it before `since`, when it was sent, so none takes it
+    /// over before its duration has passed from there.
+    Leads { since: BootInstant },
     /// Another holds it.
     HeldBy(String),
 }
@@ -36,7 +38,7 @@ pub(super) enum Attempt {
 /// Why an attempt came to nothing; what was sent may have arrived.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LeaseError {
-    #[error("no answer from the API server in {0:?}")]
+    #[error("no answer from the API server in {}", format_go_duration(*.0))]
     Timeout(Duration),
     #[error(
         "{0}; the operator's service account needs get, create and update on leases.coordination.k8s.io in its own namespace"
@@ -58,35 +60,45 @@ impl Elector {
         &self.candidate.identity
     }
 
-    /// Tries once to become or to stay leader, with `timeout` for each request.
+    /// Tries once to become or to stay leader, in at most `timeout`. What was cut off may still arrive; the next try reads
+    /// what became of it.
     pub(super) async fn attempt(&mut self, timeout: Duration) -> Result<Attempt, LeaseError> {
-        let own_duration = self.candidate.timing.lease_duration;
-        if self.stale {
-            self.read(timeout).await?;
-        }
-        let sent = (self.clock)();
-        match decide(self.seen.as_ref(), &self.candidate.identity, own_duration, sent) {
-            Action::Wait => {
-                self.stale = true;
-                return Ok(Attempt::HeldBy(self.seen.as_ref().map(|seen| seen.holder.clone()).unwrap_or_default()));
-            }
-            Action::Create | Action::Renew | Action::Take => self.write(self.claimed(), timeout).await?,
-        }
-        // The others can't have seen this form before it was sent, so none takes over before this end.
-        Ok(Attempt::Leads { end: sent.saturating_add(own_duration) })
+        bounded(timeout, self.try_once()).await
     }
 
-    /// Clears the holder where it is this candidate, with `timeout` for each request.
+    /// Clears the holder where it is this candidate, in at most `timeout`.
     pub(super) async fn release(&mut self, timeout: Duration) -> Result<(), LeaseError> {
+        bounded(timeout, self.clear()).await
+    }
+
+    async fn try_once(&mut self) -> Result<Attempt, LeaseError> {
+        if self.stale {
+            self.read().await?;
+        }
+        let since = (self.clock)();
+        let own_duration = self.candidate.timing.lease_duration;
+        match decide(self.seen.as_ref(), &self.candidate.identity, own_duration, since) {
+            Action::Wait => {
+                self.stale = true;
+                Ok(Attempt::HeldBy(self.seen.as_ref().map(|seen| seen.holder.clone()).unwrap_or_default()))
+            }
+            Action::Create | Action::Renew | Action::Take => {
+                self.write(self.claimed()).await?;
+                Ok(Attempt::Leads { since })
+            }
+        }
+    }
+
+    async fn clear(&mut self) -> Result<(), LeaseError> {
         // One try on what is known; where that was behind (a renewal's answer got lost), one on a fresh reading.
         for _ in 0..2 {
             if self.stale {
-                self.read(timeout).await?;
+                self.read().await?;
             }
             if self.seen.as_ref().is_none_or(|seen| seen.holder != self.candidate.identity) {
                 return Ok(());
             }
-            match self.write(self.cleared(), timeout).await {
+            match self.write(self.cleared()).await {
                 Err(LeaseError::Conflict) => {}
                 other => return other,
             }
@@ -94,22 +106,21 @@ impl Elector {
         Err(LeaseError::Conflict)
     }
 
-    async fn read(&mut self, timeout: Duration) -> Result<(), LeaseError> {
-        let lease = bounded(timeout, self.api.get_opt(LEASE_NAME)).await?;
-        self.take_in(lease);
+    async fn read(&mut self) -> Result<(), LeaseError> {
+        let read = self.api.get_opt(LEASE_NAME).await?;
+        self.take_in(read);
         Ok(())
     }
 
     /// Writes on the resourceVersion seen (none: creates); the reply is what is seen next.
-    async fn write(&mut self, lease: Lease, timeout: Duration) -> Result<(), LeaseError> {
+    async fn write(&mut self, lease: Lease) -> Result<(), LeaseError> {
         self.stale = true;
         let params = PostParams { field_manager: Some(LEASE_NAME.to_owned()), ..PostParams::default() };
-        let written = if lease.metadata.resource_version.is_some() {
-            bounded(timeout, self.api.replace(LEASE_NAME, &params, &lease)).await
-        } else {
-            bounded(timeout, self.api.create(&params, &lease)).await
+        let written = match lease.metadata.resource_version {
+            Some(_) => self.api.replace(LEASE_NAME, &params, &lease).await?,
+            None => self.api.create(&params, &lease).await?,
         };
-        self.take_in(Some(written?));
+        self.take_in(Some(written));
         Ok(())
     }
 
@@ -162,16 +173,16 @@ impl Elector {
     }
 }
 
-async fn bounded<T>(timeout: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T, LeaseError> {
-    match tokio::time::timeout(timeout, call).await {
-        Err(_) => Err(LeaseError::Timeout(timeout)),
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(kube::Error::Api(status))) if status.is_conflict() || status.is_already_exists() => {
-            Err(LeaseError::Conflict)
+async fn bounded<T>(timeout: Duration, call: impl Future<Output = Result<T, LeaseError>>) -> Result<T, LeaseError> {
+    tokio::time::timeout(timeout, call).await.unwrap_or(Err(LeaseError::Timeout(timeout)))
+}
+
+impl From<kube::Error> for LeaseError {
+    fn from(error: kube::Error) -> LeaseError {
+        match error {
+            kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() => LeaseError::Conflict,
+            kube::Error::Api(status) if status.is_forbidden() => LeaseError::Forbidden(status.message.clone()),
+            error => LeaseError::Other(error.to_string()),
         }
-        Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => {
-            Err(LeaseError::Forbidden(status.message.clone()))
-        }
-        Ok(Err(error)) => Err(LeaseError::Other(error.to_string())),
     }
 }

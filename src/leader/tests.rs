@@ -1,7 +1,7 @@
 //! The election against an API server of one Lease, by a clock that the test turns.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use http::{Method, Request, Response, StatusCode};
 use kube::client::Body;
@@ -105,7 +105,7 @@ impl Hands {
     fn new() -> (Hands, Clock) {
         let hands = Hands(Arc::default());
         let (start, turned) = (BootInstant::now(), Arc::clone(&hands.0));
-        let clock = Arc::new(move || start.saturating_add(Duration::from_secs(turned.load(Ordering::SeqCst))));
+        let clock = Arc::new(move || start + Duration::from_secs(turned.load(Ordering::SeqCst)));
         (hands, clock)
     }
 

@@ -6,8 +6,8 @@ fn all() -> Metrics {
     metrics.rotated(Kind::Team);
     metrics.revoked(Kind::User);
     metrics.failed("Unreachable");
-    metrics.tfc_request("/api/v2/account/details", "GET", Some(200), Duration::from_millis(300));
-    metrics.tfc_request("/api/v2/account/details", "GET", None, Duration::from_secs(30));
+    metrics.tfc_request("/api/v2/account/details", "GET", "200".to_owned(), Duration::from_millis(300));
+    metrics.tfc_request("/api/v2/account/details", "GET", "timed_out".to_owned(), Duration::from_secs(30));
     metrics.budget_left("app.terraform.io", "user-1", 12.5);
     metrics.leading(true);
     metrics.reconciled(Duration::from_millis(20));
@@ -39,7 +39,7 @@ fn names_types_and_values() {
         "tfc_token_operator_failures_total{reason=\"Unreachable\"} 1",
         "# TYPE tfc_token_operator_tfc_requests_total counter",
         "tfc_token_operator_tfc_requests_total{route=\"/api/v2/account/details\",method=\"GET\",status=\"200\"} 1",
-        "tfc_token_operator_tfc_requests_total{route=\"/api/v2/account/details\",method=\"GET\",status=\"none\"} 1",
+        "tfc_token_operator_tfc_requests_total{route=\"/api/v2/account/details\",method=\"GET\",status=\"timed_out\"} 1",
         "# TYPE tfc_token_operator_tfc_request_duration_seconds histogram",
         "tfc_token_operator_tfc_request_duration_seconds_count{route=\"/api/v2/account/details\",method=\"GET\"} 2",
         "# TYPE tfc_token_operator_tfc_budget_left gauge",
