@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tfc_harness::simulator::{Product, RateLimit, TokenValue};
+use tfc_harness::simulator::{AdminToken, Identity, Product, RateLimit, Subject, TokenValue};
 
 use crate::client::{bed, bed_with};
 
@@ -133,8 +133,8 @@ async fn the_date_is_that_of_the_simulators_clock() {
 async fn the_limit_is_the_users_not_the_tokens_and_its_429_has_a_number_for_a_status() {
     let bed = bed_with(|config| config.rate_limit = RateLimit::Bucket(1));
     let second = TokenValue::new("second");
-    let subject = tfc_harness::simulator::Subject::User("user-ci".to_owned());
-    bed.sim.add_admin_token(tfc_harness::simulator::AdminToken::new(subject, second.clone())).expect("exists");
+    let subject = Subject::User("user-ci".to_owned());
+    bed.sim.add_admin_token(AdminToken::new(subject, second.clone())).expect("exists");
     let first = bed.get("/account/details", &bed.ids.ci_token).await;
     assert_eq!((first.status, first.header("x-ratelimit-limit")), (200, "1"));
     let refused = bed.get("/account/details", &second).await;
@@ -144,4 +144,19 @@ async fn the_limit_is_the_users_not_the_tokens_and_its_429_has_a_number_for_a_st
     assert_eq!(bed.get("/account/details", &bed.ids.dev_token).await.status, 200, "another user has another limit");
     tokio::time::sleep(Duration::from_secs_f64(reset)).await;
     assert_eq!(bed.get("/account/details", &second).await.status, 200);
+}
+
+#[tokio::test]
+async fn it_speaks_https_to_those_who_trust_its_certificate() {
+    for (names, trusted) in [(["127.0.0.1"], true), (["elsewhere.example"], false)] {
+        let identity = Identity::self_signed(&names).expect("a certificate");
+        let root = reqwest::Certificate::from_pem(identity.ca_pem().as_bytes()).expect("a certificate");
+        let mut bed = bed_with(|config| config.tls = Some(identity));
+        let stranger = bed.request(Method::GET, "/account/details", &bed.ids.ci_token).send().await;
+        assert!(stranger.expect_err("trusts nobody").is_connect());
+        let client = reqwest::Client::builder().tls_certs_only([root]).no_proxy().build();
+        bed.http = client.expect("a client");
+        let friend = bed.request(Method::GET, "/account/details", &bed.ids.ci_token).send().await;
+        assert_eq!(friend.is_ok_and(|reply| reply.status() == 200), trusted, "{names:?}");
+    }
 }
