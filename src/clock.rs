@@ -119,7 +119,7 @@ mod tests {
         let (clock, start) = clock();
         assert_eq!(clock.now(), None);
         clock.observe_between(at(0), start, start);
-        assert_eq!(clock.at(start.saturating_add(Duration::from_secs(90))), Some(at(90)));
+        assert_eq!(clock.at(start + Duration::from_secs(90)), Some(at(90)));
         assert!(clock.now() >= Some(at(0)));
     }
 
@@ -129,7 +129,7 @@ mod tests {
         let mut last = None;
         for tick in 0..200u32 {
             let true_time = Duration::from_millis(u64::from(tick) * 170);
-            let instant = start.saturating_add(true_time);
+            let instant = start + true_time;
             clock.observe_between(at(i64::try_from(true_time.as_secs()).expect("small")), instant, instant);
             let now = clock.at(instant);
             assert!(now >= last, "{now:?} after {last:?}");
@@ -141,8 +141,8 @@ mod tests {
     fn a_slow_reply_does_not_set_it_back() {
         let (clock, start) = clock();
         clock.observe_between(at(100), start, start);
-        clock.observe_between(at(100), start, start.saturating_add(Duration::from_secs(25)));
-        assert_eq!(clock.at(start.saturating_add(Duration::from_secs(25))), Some(at(125)));
+        clock.observe_between(at(100), start, start + Duration::from_secs(25));
+        assert_eq!(clock.at(start + Duration::from_secs(25)), Some(at(125)));
     }
 
     #[test]
@@ -162,8 +162,8 @@ mod tests {
             clock.observe_between(at(0), start, start);
             clock.observe_between(at(jump), start, start);
             assert_eq!(clock.at(start), Some(at(0)), "one reply alone is not believed");
-            clock.observe_between(at(jump + 3600), start.saturating_add(HOUR), start.saturating_add(HOUR));
-            let now = clock.at(start.saturating_add(HOUR)).expect("known");
+            clock.observe_between(at(jump + 3600), start + HOUR, start + HOUR);
+            let now = clock.at(start + HOUR).expect("known");
             assert!(now.duration_since(at(jump + 3600)).abs() <= SignedDuration::from_secs(1), "{now}");
         }
     }

@@ -15,6 +15,9 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::api::Kind;
+use crate::tfc::{CallOutcome, Observer};
+
 #[cfg(test)]
 mod tests;
 
@@ -25,34 +28,6 @@ pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 const REQUEST_BUCKETS: [f64; 10] = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0];
 /// Seconds: from a look that finds nothing to do to a round of several slow requests.
 const RECONCILE_BUCKETS: [f64; 10] = [0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0];
-
-/// What kind of token a metric speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// A user's token.
-    User,
-    /// One of a team's several tokens.
-    Team,
-    /// The one token that a team has had before it could have several.
-    TeamLegacy,
-    /// An organization's one token.
-    Organization,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Kind; 4] = [Kind::User, Kind::Team, Kind::TeamLegacy, Kind::Organization];
-
-    /// The label's value.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::User => "User",
-            Kind::Team => "Team",
-            Kind::TeamLegacy => "TeamLegacy",
-            Kind::Organization => "Organization",
-        }
-    }
-}
 
 /// A role as the metrics see it at a scrape.
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +118,7 @@ impl Metrics {
         };
         inner.register();
         // Zero is a value: a rate can be taken from the first token on.
-        for kind in Kind::ALL.map(KindLabels::from) {
+        for kind in Kind::ALL.iter().copied().map(KindLabels::from) {
             for family in [&inner.issued, &inner.rotated, &inner.revoked] {
                 drop(family.get_or_create(&kind));
             }
@@ -316,5 +291,11 @@ impl Collector for RoleCollector {
             }
         });
         outcome
+    }
+}
+
+impl Observer for Metrics {
+    fn call(&self, route: &'static str, method: &'static str, outcome: CallOutcome, took: Duration) {
+        self.tfc_request(route, method, outcome.label(), took);
     }
 }

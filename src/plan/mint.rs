@@ -59,7 +59,7 @@ pub fn plan(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> R
     if let Some(step) = slot::prepare(o, subject, terms)? {
         return Ok(Some(step));
     }
-    Ok(Some(begin(o, subject, terms, cause, now)))
+    Ok(Some(begin(o, subject, terms, now)))
 }
 
 /// Why a token is to be minted now, if it is.
@@ -144,7 +144,7 @@ fn gates(o: &Observed, subject: &Subject, cause: Cause) -> Result<(), Verdict> {
 }
 
 /// Writes down what is about to be minted. An attempt of unknown fate is kept beside it.
-fn begin(o: &Observed, subject: &Subject, terms: &Terms, cause: Cause, now: Timestamp) -> Step {
+fn begin(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> Step {
     let (host, account) = match &o.config {
         Some(config) => (config.host.clone(), subject::account(o).map(|a| a.id.clone()).unwrap_or_default()),
         None => Default::default(),

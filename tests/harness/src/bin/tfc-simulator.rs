@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use tfc_harness::simulator::{Config, Product, RateLimit, Simulator, World, standard_world};
+use tfc_harness::simulator::{Config, Identity, Product, RateLimit, Simulator, World, standard_world};
 
 /// A simulator of the token API of HCP Terraform and Terraform Enterprise.
 #[derive(Debug, Parser)]
@@ -24,6 +24,9 @@ struct Flags {
     /// File, made readable by its owner alone, for the admin token of the standard world's user `ci`.
     #[arg(long, conflicts_with = "world")]
     admin_token_file: Option<PathBuf>,
+    /// Serve https with a fresh certificate for 127.0.0.1 and localhost, and write what clients have to trust to this file.
+    #[arg(long)]
+    tls_ca_file: Option<PathBuf>,
     /// Requests per second and user; 0 is no limit.
     #[arg(long, default_value_t = 30)]
     rate_limit: u32,
@@ -52,6 +55,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.listen = flags.listen;
     config.reply_delay = Duration::from_millis(flags.reply_delay);
     config.rate_limit = if flags.rate_limit == 0 { RateLimit::Off } else { RateLimit::FixedWindow(flags.rate_limit) };
+    if let Some(path) = &flags.tls_ca_file {
+        let identity = Identity::self_signed(&["127.0.0.1", "localhost"])?;
+        std::fs::write(path, identity.ca_pem())?;
+        config.tls = Some(identity);
+    }
     if let Some(version) = flags.tfe_version {
         config.product = Product::Tfe(version);
     }

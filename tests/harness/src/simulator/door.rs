@@ -13,6 +13,7 @@ use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 /// Orders to the listener; each is acknowledged once it holds.
 pub(crate) enum Order {
@@ -30,15 +31,26 @@ pub(crate) struct Door {
     listener: Option<TcpListener>,
     orders: mpsc::UnboundedReceiver<Order>,
     wires: Wires,
+    tls: Option<TlsAcceptor>,
+    /// Connections whose TLS handshake is done; the sender is for the tasks that do it.
+    ready: (mpsc::UnboundedSender<Accepted>, mpsc::UnboundedReceiver<Accepted>),
 }
+
+type Accepted = (Connection, Peer);
 
 impl Door {
     /// Binds. Must run inside a runtime.
-    pub fn open(address: SocketAddr, orders: mpsc::UnboundedReceiver<Order>, wires: Wires) -> io::Result<Self> {
+    pub fn open(
+        address: SocketAddr,
+        orders: mpsc::UnboundedReceiver<Order>,
+        wires: Wires,
+        tls: Option<TlsAcceptor>,
+    ) -> io::Result<Self> {
         let reservation = bind(address)?;
         let address = reservation.local_addr()?;
         let listener = bind(address)?.listen(1024)?;
-        Ok(Self { address, _reservation: reservation, listener: Some(listener), orders, wires })
+        let ready = mpsc::unbounded_channel();
+        Ok(Self { address, _reservation: reservation, listener: Some(listener), orders, wires, tls, ready })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -85,6 +97,7 @@ impl Listener for Door {
             };
             tokio::select! {
                 Some(order) = self.orders.recv() => self.obey(order),
+                Some(accepted) = self.ready.1.recv() => return accepted,
                 accepted = listener.accept() => {
                     // A failed accept (the peer left, or no descriptor is free) concerns that connection alone.
                     let Ok((stream, address)) = accepted else {
@@ -93,7 +106,17 @@ impl Listener for Door {
                     };
                     let _ = stream.set_nodelay(true);
                     let wire = self.wires.add();
-                    return (Connection { stream, wire: wire.clone() }, Peer { address, wire });
+                    let peer = Peer { address, wire: wire.clone() };
+                    let Some(tls) = self.tls.clone() else {
+                        return (Connection { stream: Box::new(stream), wire }, peer);
+                    };
+                    // A client that dawdles over its handshake must not hold up the others.
+                    let ready = self.ready.0.clone();
+                    tokio::spawn(async move {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            let _ = ready.send((Connection { stream: Box::new(stream), wire }, peer));
+                        }
+                    });
                 }
             }
         }
@@ -159,9 +182,13 @@ impl Wire {
     }
 }
 
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl Stream for TcpStream {}
+impl Stream for tokio_rustls::server::TlsStream<TcpStream> {}
+
 /// A connection that can be cut.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     wire: Arc<Wire>,
 }
 

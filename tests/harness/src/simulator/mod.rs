@@ -15,6 +15,7 @@ mod limit;
 mod log;
 mod scenario;
 mod state;
+mod tls;
 mod tokens;
 mod world;
 
@@ -32,6 +33,7 @@ pub use faults::{Answer, BodyKind, Fault, Gate, Wait, When};
 pub use limit::RateLimit;
 pub use log::Call;
 pub use scenario::{StandardIds, StandardWorld, standard_world};
+pub use tls::Identity;
 pub use tokens::{Fate, Revocation, TokenKind, TokenView};
 pub use world::{
     AdminToken, Behaviour, CreatedBy, Organization, Product, Subject, Team, TokenValue, TtlExcess, User, World,
@@ -52,6 +54,8 @@ pub struct Config {
     pub world: World,
     /// Where to listen; port 0 is a free one.
     pub listen: SocketAddr,
+    /// Serves https with this certificate; none is plain http.
+    pub tls: Option<Identity>,
     /// Which product answers.
     pub product: Product,
     /// The limit on requests.
@@ -68,6 +72,7 @@ impl From<World> for Config {
         Self {
             world,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            tls: None,
             product: Product::Hcp,
             rate_limit: RateLimit::default(),
             reply_delay: Duration::ZERO,
@@ -100,6 +105,7 @@ pub enum Slot {
 pub struct Simulator {
     shared: Arc<Shared>,
     address: SocketAddr,
+    scheme: &'static str,
     orders: mpsc::UnboundedSender<Order>,
     wires: Wires,
     runtime: Option<Runtime>,
@@ -124,9 +130,11 @@ impl Simulator {
     /// Starts a simulator; it listens when this returns.
     ///
     /// # Errors
-    /// When the address can't be bound or threads can't be started.
+    /// When the address can't be bound, threads can't be started, or the certificate is no good.
     pub fn start(config: impl Into<Config>) -> io::Result<Self> {
         let config = config.into();
+        let tls = config.tls.as_ref().map(Identity::acceptor).transpose()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("tfc-simulator")
@@ -148,17 +156,17 @@ impl Simulator {
         let wires = Wires::default();
         let door = {
             let _inside = runtime.enter();
-            Door::open(config.listen, taken, wires.clone())?
+            Door::open(config.listen, taken, wires.clone(), tls)?
         };
         let address = door.address();
         let service = http::router(shared.clone()).into_make_service_with_connect_info::<door::Peer>();
         runtime.spawn(async move { axum::serve(door, service).await });
-        Ok(Self { shared, address, orders, wires, runtime: Some(runtime) })
+        Ok(Self { shared, address, scheme, orders, wires, runtime: Some(runtime) })
     }
 
     /// Its URL, such as `http://127.0.0.1:41234`.
     pub fn address(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Where it listens.
@@ -271,7 +279,7 @@ impl Simulator {
     pub fn token(&self, id: &str) -> Option<TokenView> {
         let core = self.shared.core();
         let now = core.now();
-        core.state.tokens.iter().find(|token| token.id == id).map(|token| token.view(now))
+        core.state.tokens.ever(id).map(|token| token.view(now))
     }
 
     /// The token that a slot holds.

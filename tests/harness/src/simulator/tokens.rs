@@ -216,6 +216,11 @@ impl Tokens {
         self.by_id.get(id).copied().filter(|serial| !self.all[*serial].is_revoked())
     }
 
+    /// By id, also when dead.
+    pub fn ever(&self, id: &str) -> Option<&Token> {
+        self.by_id.get(id).map(|serial| &self.all[*serial])
+    }
+
     /// By value, also when dead.
     pub fn of_value(&self, value: &str) -> Option<Serial> {
         self.by_digest.get(&digest(value)).copied()

@@ -274,3 +274,27 @@ pub enum Product {
 fn yes() -> bool {
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_read_from_json_and_shows_no_value() {
+        let world = World::from_json(
+            r#"{
+                "organizations": [{"name": "acme", "external-id": "org-1", "max-ttl-ms": {"team": 60000}}],
+                "teams": [{"id": "team-a", "name": "a", "organization": "acme", "secret": true}],
+                "users": [{"id": "user-a", "name": "a", "owner-of": ["acme"]}],
+                "admin-tokens": [{"value": "very-secret", "subject": {"user": "user-a"}}],
+                "behaviour": {"ttl-excess": "clamp"}
+            }"#,
+        )
+        .expect("a seed");
+        assert!(world.organizations[0].user_tokens_enabled && world.teams[0].allow_member_token_management);
+        assert_eq!(world.behaviour.ttl_excess, TtlExcess::Clamp);
+        assert_eq!(world.admin_tokens[0].value.expose(), "very-secret");
+        assert!(!format!("{world:?}").contains("very-secret"));
+        World::from_json(r#"{"organisations": []}"#).expect_err("a misspelt member is an error");
+    }
+}
