@@ -93,15 +93,55 @@ pub enum ConfigReason {
     InUse,
 }
 impl RoleReason {
+    /// Its name.
     pub fn as_str(self) -> &'static str {
-        "x"
+        match self {
+            RoleReason::Issued => "Issued",
+            RoleReason::IssuedClamped => "IssuedClamped",
+            RoleReason::Issuing => "Issuing",
+            RoleReason::Expired => "Expired",
+            RoleReason::Suspended => "Suspended",
+            RoleReason::ConfigNotAvailable => "ConfigNotAvailable",
+            RoleReason::ConfigNotReady => "ConfigNotReady",
+            RoleReason::SlotOccupied => "SlotOccupied",
+            RoleReason::WouldRevokeOwnToken => "WouldRevokeOwnToken",
+            RoleReason::Conflict => "Conflict",
+            RoleReason::TakenOver => "TakenOver",
+            RoleReason::SecretConflict => "SecretConflict",
+            RoleReason::SecretRefused => "SecretRefused",
+            RoleReason::Rejected => "Rejected",
+            RoleReason::NotPermitted => "NotPermitted",
+            RoleReason::Unreachable => "Unreachable",
+            RoleReason::Limited => "Limited",
+            RoleReason::TooManyPredecessors => "TooManyPredecessors",
+            RoleReason::RevocationUnproven => "RevocationUnproven",
+            RoleReason::Revoking => "Revoking",
+        }
     }
 }
 impl ConfigReason {
+    /// Its name.
     pub fn as_str(self) -> &'static str {
-        "x"
+        match self {
+            ConfigReason::Authenticated => "Authenticated",
+            ConfigReason::Unauthorized => "Unauthorized",
+            ConfigReason::Unreachable => "Unreachable",
+            ConfigReason::SecretNotFound => "SecretNotFound",
+            ConfigReason::KeyNotFound => "KeyNotFound",
+            ConfigReason::InvalidCABundle => "InvalidCABundle",
+            ConfigReason::AddressNotAllowed => "AddressNotAllowed",
+            ConfigReason::InsecureAddress => "InsecureAddress",
+            ConfigReason::InUse => "InUse",
+        }
     }
 }
-pub fn merge_conditions(_old: &[Condition], new: Vec<Condition>, _now: &Time) -> Vec<Condition> {
-    new
+/// The new conditions, each with the old one's time where its status is the same.
+pub fn merge_conditions(old: &[Condition], new: Vec<Condition>, now: &Time) -> Vec<Condition> {
+    new.into_iter()
+        .map(|mut c| {
+            let same = old.iter().find(|o| o.type_ == c.type_ && o.status == c.status);
+            c.last_transition_time = same.and_then(|o| o.last_transition_time.clone()).or_else(|| Some(now.clone()));
+            c
+        })
+        .collect()
 }

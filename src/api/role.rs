@@ -265,6 +265,7 @@ impl TerraformCloudRoleSpec {
 }
 impl TerraformCloudRole {
     pub fn secret_name(&self) -> String {
-        String::new()
+        let named = self.spec.secret.as_ref().and_then(|s| s.name.clone());
+        named.or_else(|| self.metadata.name.clone()).unwrap_or_default()
     }
 }
