@@ -33,14 +33,14 @@ pub fn plan(o: &Observed) -> Step {
     if let Some(step) = settle::forget(o) {
         return step;
     }
-    let unproven: Vec<&Record> = open.into_iter().filter(|r| settle::is_unproven(o, r)).collect();
-    if !unproven.is_empty() && o.config.as_ref().is_some_and(|c| c.abandon_unproven) {
-        return abandon(o, &status, &unproven);
-    }
     if o.trouble.is_none() {
         if let Some(step) = o.now.and_then(|now| settle::plan(o, now)) {
             return step;
         }
+    }
+    let unproven: Vec<&Record> = open.into_iter().filter(|r| settle::is_unproven(o, r)).collect();
+    if !unproven.is_empty() && o.config.as_ref().is_some_and(|c| c.abandon_unproven) {
+        return abandon(o, &status, &unproven);
     }
     wait(o, status.clone(), &unproven)
 }

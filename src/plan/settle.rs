@@ -55,9 +55,14 @@ pub fn plan(o: &Observed, now: Timestamp) -> Option<Step> {
 
 /// Whether a record waits for a proof that nobody can give at the moment.
 pub fn is_unproven(o: &Observed, record: &Record) -> bool {
-    let refused = o.facts.hidden.contains(&record.attempt) && !is_gone_for(o, record);
-    let walked = o.facts.walk.as_ref().is_some_and(|walk| !walk.complete);
-    !can_prove(o, record) || refused && o.facts.walk.is_some() || walked
+    let hidden = o.facts.hidden.contains(&record.attempt);
+    let walked_in_vain = match &o.facts.walk {
+        Some(walk) if hidden => !is_gone_for(o, record) || !walk.complete,
+        Some(walk) => !walk.complete && record.token_id.is_none() && marked(walk, record).is_none(),
+        None => false,
+    };
+    let shown = record.token_id.as_ref().and_then(|id| o.facts.shown.get(id));
+    !can_prove(o, record) || walked_in_vain || shown == Some(&Shown::Hidden)
 }
 
 /// When to look again: the earliest of what will be due.
@@ -213,7 +218,9 @@ fn revoke(record: &Record, id: &str, subject: Subject) -> Step {
 
 fn is_due(o: &Observed, predecessor: &Record, now: Timestamp) -> bool {
     let over = predecessor.revoke_at.as_ref().is_none_or(|at| at.0 <= now);
-    (over || book::asked(o).revoke) && !is_in_secret(o, &predecessor.attempt)
+    // A role that goes takes its Secret along, so nobody is left whom an overlap would serve.
+    let going = o.role.metadata.deletion_timestamp.is_some();
+    (over || going || book::asked(o).revoke) && !is_in_secret(o, &predecessor.attempt)
 }
 
 fn is_ripe(o: &Observed, attempt: &Intent, now: Timestamp) -> bool {
