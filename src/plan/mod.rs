@@ -61,7 +61,7 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
     let subject = match subject::resolve(o) {
         Resolution::Known(subject) => subject,
         Resolution::Ask(question) if o.facts.hidden_teams.contains(&question.to_string()) => {
-            return rest(o, None, &not_shown(&question.to_string()), Some(HIDDEN_RETRY));
+            return stuck(o, &not_shown(&question.to_string()), Some(HIDDEN_RETRY));
         }
         Resolution::Ask(question) => {
             return match (&o.trouble, subject::account(o)) {
@@ -73,12 +73,12 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
         Resolution::NeedsAccount => return rest(o, None, &config_not_ready(o), None),
         Resolution::None => {
             let words = "the spec names no organization, team or user that this version knows: name exactly one";
-            return rest(o, None, &Verdict::stuck(RoleReason::Rejected, words), None);
+            return stuck(o, &Verdict::stuck(RoleReason::Rejected, words), None);
         }
     };
     let terms = match terms::terms(&o.role.spec, subject.is_slot(), grant) {
         Ok(terms) => terms,
-        Err(words) => return rest(o, None, &Verdict::stuck(RoleReason::Rejected, words), None),
+        Err(words) => return stuck(o, &Verdict::stuck(RoleReason::Rejected, words), None),
     };
     if o.role.spec.suspend && !incident(o) {
         let message = "spec.suspend is true: nothing is minted, rotated or revoked";
@@ -117,11 +117,9 @@ const WORKING_RETRY: SignedDuration = SignedDuration::from_secs(15);
 /// A role that may not use its config (any more): after the grace period it loses its token.
 fn refuse(o: &Observed) -> Step {
     let verdict = Verdict::stuck(RoleReason::ConfigNotAvailable, not_available(o));
+    let retry = (!o.facts.hidden_teams.is_empty()).then_some(HIDDEN_RETRY);
     let (Some(config), Some(now), Some(current)) = (&o.config, o.now, current(o)) else {
-        return match o.now.and_then(|now| settle::plan(o, now)) {
-            Some(step) if o.trouble.is_none() => step,
-            _ => rest(o, None, &verdict, None),
-        };
+        return stuck(o, &verdict, retry);
     };
     match &current.revoke_at {
         None => {
@@ -133,10 +131,15 @@ fn refuse(o: &Observed) -> Step {
             Step::Record(Box::new(status), Vec::new())
         }
         Some(at) if at.0 <= now => withdraw(o, Withdrawal::Empty),
-        Some(_) => match settle::plan(o, now) {
-            Some(step) if o.trouble.is_none() => step,
-            _ => rest(o, None, &verdict, None),
-        },
+        Some(_) => stuck(o, &verdict, retry),
+    }
+}
+
+/// Nothing is minted; what is open is settled all the same.
+fn stuck(o: &Observed, verdict: &Verdict, retry: Option<SignedDuration>) -> Step {
+    match o.now.and_then(|now| settle::plan(o, now)) {
+        Some(step) if o.trouble.is_none() => step,
+        _ => rest(o, None, verdict, retry),
     }
 }
 

@@ -30,7 +30,7 @@ pub fn forget(o: &Observed) -> Option<Step> {
     let kept = status.unsettled.split_off(before.unsettled.len());
     status.unsettled.clear();
     for attempt in &before.unsettled {
-        if let (Some(token), Some(now)) = (used(o, attempt), o.now) {
+        if let (Some(token), Some(now)) = (used(o, attempt), o.now.filter(|now| is_ripe(o, attempt, *now))) {
             status.predecessors.push(book::found(attempt, &token.id, now));
         } else if !is_dead(o, attempt) {
             status.unsettled.push(attempt.clone());
@@ -48,6 +48,12 @@ pub fn forget(o: &Observed) -> Option<Step> {
 /// The next revocation, or the question that has to be asked before it.
 pub fn plan(o: &Observed, now: Timestamp) -> Option<Step> {
     let status = status(o)?;
+    // Nothing is begun any more that would take its place.
+    if status.intent.as_ref().is_some_and(|i| o.facts.begun.as_ref() != Some(&i.record.attempt)) {
+        let mut status = book::base(o);
+        book::give_up_intent(&mut status);
+        return Some(Step::Record(Box::new(status), Vec::new()));
+    }
     let predecessors = status.predecessors.iter().filter(|p| is_due(o, p, now) && can_prove(o, p));
     let unsettled = status.unsettled.iter().filter(|u| is_ripe(o, u, now) && can_prove(o, &u.record));
     predecessors.filter_map(|p| revoke_known(o, p)).chain(unsettled.filter_map(|u| revoke_unknown(o, u))).next()
