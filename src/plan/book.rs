@@ -27,6 +27,14 @@ pub fn base(o: &Observed) -> TerraformCloudRoleStatus {
     status
 }
 
+/// Something is recorded that may live at TFC.
+pub fn has_records(status: &TerraformCloudRoleStatus) -> bool {
+    status.current.is_some()
+        || status.intent.is_some()
+        || !status.predecessors.is_empty()
+        || !status.unsettled.is_empty()
+}
+
 /// What people ask for at the moment.
 pub fn wishes(o: &Observed) -> Answers {
     let annotation = |name: &str| o.role.metadata.annotations.as_ref().and_then(|a| a.get(name)).cloned();

@@ -6,15 +6,13 @@ use super::conditions::{self, Verdict};
 use super::observed::{Observed, Secret};
 use super::step::{Note, Rest, Step, Withdrawal};
 use super::subject::{self, Resolution};
-use super::{WORKING_RETRY, adopt, book, settle, trouble_verdict};
-use crate::api::names::FINALIZER_REVOKE;
+use super::{WORKING_RETRY, adopt, book, is_finalized, settle, trouble_verdict};
 use crate::api::role::DeletionPolicy;
 use crate::api::{Record, RoleReason, TerraformCloudRoleStatus};
 
 /// The next step for a role with a deletionTimestamp.
 pub fn plan(o: &Observed) -> Step {
-    let ours = o.role.metadata.finalizers.as_ref().is_some_and(|f| f.iter().any(|f| f == FINALIZER_REVOKE));
-    if !ours {
+    if !is_finalized(o) {
         return Step::Rest(Rest { status: None, wake_in: None });
     }
     if let Some(step) = take_back(o) {
@@ -42,7 +40,7 @@ pub fn plan(o: &Observed) -> Step {
     if !unproven.is_empty() && o.config.as_ref().is_some_and(|c| c.abandon_unproven) {
         return abandon(o, &status, &unproven);
     }
-    wait(o, status.clone(), &unproven)
+    wait(o, &unproven)
 }
 
 /// The credential leaves the Secret and is recorded as due; or both are let go, where the role may ask for that.
@@ -95,7 +93,8 @@ fn release(o: &Observed) -> Step {
     Step::Release(slot)
 }
 
-fn wait(o: &Observed, status: TerraformCloudRoleStatus, unproven: &[&Record]) -> Step {
+/// Nothing can be done for now; says why.
+pub fn wait(o: &Observed, unproven: &[&Record]) -> Step {
     let verdict = match (&o.trouble, unproven.first()) {
         (Some(trouble), _) => trouble_verdict(trouble),
         (None, Some(record)) => Verdict::working(RoleReason::RevocationUnproven, why_unproven(o, record)),
@@ -104,7 +103,7 @@ fn wait(o: &Observed, status: TerraformCloudRoleStatus, unproven: &[&Record]) ->
             "waiting until no request can land any more that may have minted a token",
         ),
     };
-    let mut status = status;
+    let mut status = book::base(o);
     conditions::put(o, &mut status, None, &verdict);
     let due = o.now.and_then(|now| settle::next_wake(o, None, now));
     let retry = o.trouble.as_ref().map(|t| t.retry_in).or((!unproven.is_empty()).then_some(WORKING_RETRY * 4));

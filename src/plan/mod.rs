@@ -27,13 +27,25 @@ use self::observed::{Observed, Secret, Trouble, TroubleKind};
 use self::step::{Inspection, Note, Rest, Step, Withdrawal};
 use self::subject::{Resolution, Subject};
 use self::terms::{Lease, Life, Terms};
+use crate::api::names::FINALIZER_REVOKE;
 use crate::api::{Record, RoleReason, TerraformCloudRoleStatus};
 
 /// The next step for a role. The order of the questions is the policy: deletion, what the Secret says, what is proven,
 /// admission, suspension, then what is due.
 pub fn plan(o: &Observed) -> Step {
+    let step = decide(o);
+    match &o.trouble {
+        Some(trouble) if is_out_of_reach(trouble.kind, &step) => pause(o, trouble),
+        _ => step,
+    }
+}
+
+fn decide(o: &Observed) -> Step {
     if o.role.metadata.deletion_timestamp.is_some() {
         return delete::plan(o);
+    }
+    if !is_finalized(o) && status(o).is_some_and(book::has_records) {
+        return Step::Finalize;
     }
     if let Some(step) = adopt::plan(o).or_else(|| settle::forget(o)) {
         return step;
@@ -47,6 +59,28 @@ pub fn plan(o: &Observed) -> Step {
         Admission::Refused => refuse(o),
         Admission::Undecided => rest(o, None, &config_not_ready(o), None),
     }
+}
+
+/// The server that the step is for has just failed: the same step at once would fail again.
+fn is_out_of_reach(kind: TroubleKind, step: &Step) -> bool {
+    match kind {
+        TroubleKind::Cluster => !matches!(step, Step::Rest(_)),
+        TroubleKind::SecretRefused => {
+            matches!(step, Step::Claim | Step::Issue(_) | Step::Render | Step::Fence | Step::Withdraw(_) | Step::Disown)
+        }
+        _ => false,
+    }
+}
+
+/// A mint that is refused for good must not hold up revocations. What refuses a revocation or a walk is a fact, not a trouble,
+/// so this can't go in circles; of a slot's look it is a trouble.
+fn is_of_the_mint(kind: TroubleKind, step: &Step) -> bool {
+    let refused = matches!(kind, TroubleKind::Rejected | TroubleKind::NotPermitted | TroubleKind::SecretRefused);
+    refused && !matches!(step, Step::Inspect(Inspection::Slot(_)))
+}
+
+fn pause(o: &Observed, trouble: &Trouble) -> Step {
+    if o.role.metadata.deletion_timestamp.is_some() { delete::wait(o, &[]) } else { rest_in_trouble(o, None, trouble) }
 }
 
 /// The next step for a role that its config admits.
@@ -92,7 +126,10 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
         return step;
     }
     if let Some(trouble) = &o.trouble {
-        return rest_in_trouble(o, Some(&terms), trouble);
+        return match settle::plan(o, now) {
+            Some(step) if is_of_the_mint(trouble.kind, &step) => step,
+            _ => rest_in_trouble(o, Some(&terms), trouble),
+        };
     }
     if needs_render(o) {
         return Step::Render;
@@ -293,6 +330,10 @@ fn not_shown(subject: &str) -> Verdict {
 /// A person asked for everything to be revoked by way of the config, which goes before a suspension.
 fn incident(o: &Observed) -> bool {
     book::asked(o).config_revoke
+}
+
+fn is_finalized(o: &Observed) -> bool {
+    o.role.metadata.finalizers.as_ref().is_some_and(|f| f.iter().any(|f| f == FINALIZER_REVOKE))
 }
 
 fn current(o: &Observed) -> Option<&Record> {
