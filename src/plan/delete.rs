@@ -97,7 +97,7 @@ fn release(o: &Observed) -> Step {
 pub fn wait(o: &Observed, unproven: &[&Record]) -> Step {
     let verdict = match (&o.trouble, unproven.first()) {
         (Some(trouble), _) => trouble_verdict(trouble),
-        (None, Some(record)) => Verdict::working(RoleReason::RevocationUnproven, why_unproven(o, record)),
+        (None, Some(record)) => Verdict::working(RoleReason::RevocationUnproven, settle::why_unproven(o, record)),
         (None, None) => Verdict::working(
             RoleReason::Revoking,
             "waiting until no request can land any more that may have minted a token",
@@ -109,25 +109,6 @@ pub fn wait(o: &Observed, unproven: &[&Record]) -> Step {
     let retry = o.trouble.as_ref().map(|t| t.retry_in).or((!unproven.is_empty()).then_some(WORKING_RETRY * 4));
     let changed = Some(&status) != o.role.status.as_ref();
     Step::Rest(Rest { status: changed.then(|| Box::new(status)), wake_in: due.into_iter().chain(retry).min() })
-}
-
-fn why_unproven(o: &Observed, record: &Record) -> String {
-    let token = record.token_id.as_deref().unwrap_or("of unknown id");
-    let expiry = record.expires_at.as_ref().map_or_else(|| "its expiry".to_owned(), |t| t.0.to_string());
-    let why = match &o.config {
-        None => format!("its config {} does not exist", o.role.spec.config_ref.name),
-        Some(config) if config.account.is_err() => {
-            format!("TerraformCloudConfig {}/{} is not ready", config.namespace, config.name)
-        }
-        Some(config) if config.host != record.host => {
-            format!("the config is for {}, the token of {}", config.host, record.host)
-        }
-        Some(_) => format!("the config's account can't see {}", record.subject),
-    };
-    format!(
-        "token {token} may still live and {why}: give the config a token of account {}, or wait until {expiry}",
-        record.account
-    )
 }
 
 fn going(o: &Observed, mut status: TerraformCloudRoleStatus, notes: Vec<Note>) -> Step {

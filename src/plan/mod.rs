@@ -142,11 +142,15 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
     if let Some(step) = settle::plan(o, now) {
         return step;
     }
-    let retry = (verdict.state == State::Working).then_some(WORKING_RETRY);
-    rest(o, Some(&terms), &verdict, retry)
+    let unproven = settle::unproven(o, now).filter(|_| verdict.state == State::Settled);
+    let retry = match &unproven {
+        Some(_) => Some(HIDDEN_RETRY),
+        None => (verdict.state == State::Working).then_some(WORKING_RETRY),
+    };
+    rest(o, Some(&terms), unproven.as_ref().unwrap_or(&verdict), retry)
 }
 
-/// A subject that TFC hides may be shown later (a team made, a right granted): asked again at this pace.
+/// What TFC hides may be shown later (a team made, a right granted): asked again at this pace.
 const HIDDEN_RETRY: SignedDuration = SignedDuration::from_mins(5);
 /// What waits for something that raises no event is looked at again at this pace.
 const WORKING_RETRY: SignedDuration = SignedDuration::from_secs(15);

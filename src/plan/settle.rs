@@ -2,12 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::conditions::Verdict;
 use super::observed::{AccountKind, MarkedToken, Observed, Secret, Shown};
 use super::step::{Inspection, Note, Revocation, Step};
 use super::subject::{self, Subject};
 use super::terms::{self, Life, Terms};
 use super::{book, renew_at, slot, status};
-use crate::api::{Intent, Record, Source};
+use crate::api::{Intent, Record, RoleReason, Source};
 
 /// What expired by the API server's clock this long ago has expired by any.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
@@ -69,6 +70,35 @@ pub fn is_unproven(o: &Observed, record: &Record) -> bool {
     };
     let shown = record.token_id.as_ref().and_then(|id| o.facts.shown.get(id));
     !can_prove(o, record) || walked_in_vain || shown == Some(&Shown::Hidden)
+}
+
+/// What is due and can't be proven dead, with the words for it.
+pub fn unproven(o: &Observed, now: Timestamp) -> Option<Verdict> {
+    let status = status(o)?;
+    let due = status.predecessors.iter().filter(|p| is_due(o, p, now));
+    let ripe = status.unsettled.iter().filter(|u| is_ripe(o, u, now)).map(|u| &u.record);
+    let record = due.chain(ripe).find(|r| is_unproven(o, r))?;
+    Some(Verdict::working(RoleReason::RevocationUnproven, why_unproven(o, record)))
+}
+
+/// Why nobody can say that this token is dead, and the mend.
+pub fn why_unproven(o: &Observed, record: &Record) -> String {
+    let token = record.token_id.as_deref().unwrap_or("of unknown id");
+    let expiry = record.expires_at.as_ref().map_or_else(|| "its expiry".to_owned(), |t| t.0.to_string());
+    let why = match &o.config {
+        None => format!("its config {} does not exist", o.role.spec.config_ref.name),
+        Some(config) if config.account.is_err() => {
+            format!("TerraformCloudConfig {}/{} is not ready", config.namespace, config.name)
+        }
+        Some(config) if config.host != record.host => {
+            format!("the config is for {}, the token of {}", config.host, record.host)
+        }
+        Some(_) => format!("the config's account can't see {}", record.subject),
+    };
+    format!(
+        "token {token} may still live and {why}: give the config a token of account {}, or wait until {expiry}",
+        record.account
+    )
 }
 
 /// When to look again: the earliest of what will be due.
