@@ -130,7 +130,8 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
     status.predecessors.retain(|p| p.attempt != held.attempt);
     if incident {
         for predecessor in &mut status.predecessors {
-            predecessor.revoke_at = Some(time(now));
+            // No later than the successor was made: that tells them from an overlap, which waits in a suspension.
+            predecessor.revoke_at = current.issued_at.clone().filter(|at| at.0 <= now).or_else(|| Some(time(now)));
         }
     }
     let note = if first { Note::Issued(current.clone()) } else { Note::Rotated(current.clone()) };

@@ -115,6 +115,9 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
         Err(words) => return stuck(o, &Verdict::stuck(RoleReason::Rejected, words), None),
     };
     if o.role.spec.suspend && !incident(o) {
+        if let Some(step) = o.now.filter(|_| o.trouble.is_none()).and_then(|now| settle::incident(o, now)) {
+            return step;
+        }
         let message = "spec.suspend is true: nothing is minted, rotated or revoked";
         return rest(o, Some(&terms), &Verdict::settled(RoleReason::Suspended, message), None);
     }
@@ -269,6 +272,9 @@ fn issued(o: &Observed, terms: Option<&Terms>) -> Verdict {
 
 fn rest(o: &Observed, terms: Option<&Terms>, verdict: &Verdict, retry: Option<SignedDuration>) -> Step {
     let mut status = book::base(o);
+    if verdict.reason == RoleReason::TakenOver && !slot::said_taken_over(o) {
+        status.handled = Some(book::wishes(o));
+    }
     let ready = matches!(verdict.reason, RoleReason::Issued | RoleReason::IssuedClamped | RoleReason::Suspended);
     let live = live(o, terms);
     conditions::put(o, &mut status, live.clone(), if ready { live.as_ref().unwrap_or(verdict) } else { verdict });

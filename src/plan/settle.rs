@@ -60,6 +60,15 @@ pub fn plan(o: &Observed, now: Timestamp) -> Option<Step> {
     predecessors.filter_map(|p| revoke_known(o, p)).chain(unsettled.filter_map(|u| revoke_unknown(o, u))).next()
 }
 
+/// The next revocation of those that an incident asked for. They go before a suspension, though the wish is answered by now.
+pub fn incident(o: &Observed, now: Timestamp) -> Option<Step> {
+    let status = status(o)?;
+    let issued = status.current.as_ref()?.issued_at.as_ref()?.0;
+    let cut = |p: &&Record| p.revoke_at.as_ref().is_some_and(|at| at.0 <= issued);
+    let due = status.predecessors.iter().filter(cut).filter(|p| is_due(o, p, now) && can_prove(o, p));
+    due.filter_map(|p| revoke_known(o, p)).next()
+}
+
 /// Whether a record waits for a proof that nobody can give at the moment.
 pub fn is_unproven(o: &Observed, record: &Record) -> bool {
     let hidden = o.facts.hidden.contains(&record.attempt);
