@@ -5,8 +5,8 @@ use super::admission::{self, Admission};
 use super::conditions::{self, Verdict};
 use super::observed::{Observed, Secret};
 use super::step::{Note, Rest, Step, Withdrawal};
-use super::subject::{self, Resolution};
-use super::{WORKING_RETRY, adopt, book, is_finalized, settle, trouble_verdict};
+use super::subject::{self, Resolution, TeamQuestion};
+use super::{WORKING_RETRY, adopt, book, config_not_ready, is_finalized, settle, status, trouble_verdict};
 use crate::api::role::DeletionPolicy;
 use crate::api::{Record, RoleReason, TerraformCloudRoleStatus};
 
@@ -46,7 +46,14 @@ pub fn plan(o: &Observed) -> Step {
 /// The credential leaves the Secret and is recorded as due; or both are let go, where the role may ask for that.
 fn take_back(o: &Observed) -> Option<Step> {
     let current = o.role.status.as_ref().and_then(|s| s.current.as_ref());
-    if retains(o) && current.is_some() {
+    let retention = if current.is_some() { retention(o) } else { Retention::Revoke };
+    if let Retention::Unknown(question) = retention {
+        return Some(match (question, &o.trouble) {
+            (Some(question), None) => Step::Resolve(question),
+            _ => wait_for_config(o),
+        });
+    }
+    if retention == Retention::Retain {
         if matches!(o.secret, Secret::Ours(_)) && !o.facts.disowned {
             return Some(Step::Disown);
         }
@@ -58,7 +65,10 @@ fn take_back(o: &Observed) -> Option<Step> {
     if let Secret::Ours(secret) = &o.secret {
         let held = secret.record.as_ref().and_then(|r| r.held.as_ref());
         if let (Some(held), Some(now)) = (held, o.now.or(o.api_now)) {
-            if current.is_none_or(|c| c.attempt != held.attempt) && !adopt::disproved(o, held) {
+            let unrecorded = current.is_none_or(|c| c.attempt != held.attempt);
+            // To adopt is to forget a slot's former token: not for words that only a tenant may have written.
+            let forgets = current.is_some_and(|c| book::is_slot(&c.subject)) && !is_known(o, &held.attempt);
+            if unrecorded && !forgets && !adopt::disproved(o, held) {
                 return Some(book::adopt(o, secret, held, adopt::source(o, held), now));
             }
         }
@@ -70,10 +80,41 @@ fn take_back(o: &Observed) -> Option<Step> {
     })
 }
 
-/// Retain asks for a grant: else a tenant could keep a token that the config's owner wants gone.
-fn retains(o: &Observed) -> bool {
-    let granted = matches!(admission::admit(o), Admission::Admitted(grant) if grant.may_retain);
-    o.role.spec.deletion_policy == DeletionPolicy::Retain && granted
+fn is_known(o: &Observed, attempt: &str) -> bool {
+    status(o).is_some_and(|s| s.intent.iter().chain(&s.unsettled).any(|i| i.record.attempt == attempt))
+}
+
+#[derive(PartialEq, Eq)]
+enum Retention {
+    Retain,
+    Revoke,
+    /// The config can't say yet whether it allows it, perhaps because a team has to be looked up.
+    Unknown(Option<TeamQuestion>),
+}
+
+/// Retain asks for a grant: else a tenant could keep a token that the config's owner wants gone. A config that can't say so at the
+/// moment must not cost the token; its expiry ends the wait.
+fn retention(o: &Observed) -> Retention {
+    if o.role.spec.deletion_policy != DeletionPolicy::Retain {
+        return Retention::Revoke;
+    }
+    let given_up = o.config.as_ref().is_some_and(|c| c.abandon_unproven) || settle::current_has_expired(o);
+    match admission::admit(o) {
+        Admission::Admitted(grant) if grant.may_retain => Retention::Retain,
+        Admission::Undecided if !given_up => Retention::Unknown(None),
+        Admission::Ask(question) if !given_up => Retention::Unknown(Some(question)),
+        _ => Retention::Revoke,
+    }
+}
+
+fn wait_for_config(o: &Observed) -> Step {
+    let mut status = book::base(o);
+    let verdict = o.trouble.as_ref().map_or_else(|| config_not_ready(o), trouble_verdict);
+    conditions::put(o, &mut status, None, &verdict);
+    let changed = Some(&status) != o.role.status.as_ref();
+    let due = o.now.and_then(|now| settle::next_wake(o, None, now));
+    let retry = o.trouble.as_ref().map_or(WORKING_RETRY * 4, |t| t.retry_in);
+    Step::Rest(Rest { status: changed.then(|| Box::new(status)), wake_in: due.into_iter().chain([retry]).min() })
 }
 
 fn abandon(o: &Observed, status: &TerraformCloudRoleStatus, unproven: &[&Record]) -> Step {

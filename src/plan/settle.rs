@@ -289,6 +289,12 @@ fn can_prove(o: &Observed, record: &Record) -> bool {
     config.host == record.host && same_user
 }
 
+/// The token in the Secret is dead by its expiry.
+pub fn current_has_expired(o: &Observed) -> bool {
+    let current = status(o).and_then(|s| s.current.as_ref());
+    current.is_some_and(|c| has_expired(o, c.expires_at.as_ref().map(|t| t.0)))
+}
+
 fn has_expired(o: &Observed, expires: Option<Timestamp>) -> bool {
     let Some(expires) = expires else { return false };
     o.now.is_some_and(|now| expires <= now) || o.api_now.is_some_and(|now| terms::plus(expires, CLOCKS_APART) <= now)
