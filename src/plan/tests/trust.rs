@@ -83,3 +83,11 @@ fn an_id_that_came_by_way_of_the_secret_is_revoked_only_after_tfc_showed_our_mar
 fn an_id_from_a_reply_is_revoked_without_another_look() {
     assert_eq!(role().current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE).revokes().token_id, "at-a1");
 }
+
+#[test]
+fn nothing_is_revoked_while_the_secret_does_not_say_what_it_holds() {
+    let illegible = role().current("a2").secret_holds("a2").ours(|s| s.record = None).predecessor("a1", 0).at(MINUTE);
+    assert!(matches!(illegible.plan(), Step::Rest(_)), "{:?}", illegible.plan());
+    let refused = role().served().predecessor("a1", 0).secret_emptied().ours(|s| s.record = None).allow(&[]);
+    assert_eq!(refused.plan(), Step::Withdraw(crate::plan::step::Withdrawal::Empty));
+}
