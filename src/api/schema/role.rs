@@ -20,7 +20,6 @@ const VARIABLES: &str = "token|token_id|host|organization|team_id|user_id|role|e
 pub(in crate::api) fn name() -> Rule {
     Rule::new(format!("self.metadata.name.size() <= {LABEL}"))
         .message("metadata.name must be at most 63 characters, since it becomes a label's value on the Secret: choose a shorter one, e.g. shop-ci")
-        .field_path(".metadata.name")
 }
 
 /// The whole object: the Secret keeps its name; to leave it out and to repeat the role's name are the same.
