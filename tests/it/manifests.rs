@@ -1,0 +1,52 @@
+//! The manifests in `deploy/` are taken by the API server as they are.
+
+use std::fs;
+
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::discovery;
+use serde::Deserialize;
+
+use crate::bed::{bed, root};
+
+#[tokio::test]
+async fn the_operators_manifest_is_accepted() {
+    apply("deploy/operator.yaml").await;
+}
+
+#[tokio::test]
+async fn every_sample_is_accepted() {
+    for namespace in ["tfc-platform", "shop"] {
+        bed().create_namespace(namespace).await;
+    }
+    let samples = ["config", "role-user", "role-team", "role-team-legacy", "role-organization", "pod"];
+    for sample in samples {
+        apply(&format!("deploy/samples/{sample}.yaml")).await;
+    }
+    let there = fs::read_dir(root().join("deploy/samples")).expect("the folder of the samples").count();
+    assert_eq!(there, samples.len(), "a sample is not tried here");
+}
+
+async fn apply(path: &str) {
+    let text = fs::read_to_string(root().join(path)).expect(path);
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        // A document of comments alone is null.
+        let Some(object) = Option::<DynamicObject>::deserialize(document).expect(path) else { continue };
+        let types = object.types.clone().expect("apiVersion and kind");
+        let kind = GroupVersionKind::try_from(&types).expect("a kind");
+        let (resource, _) =
+            discovery::pinned_kind(&bed().client(), &kind).await.expect("the API server knows the kind");
+        let api: Api<DynamicObject> = match &object.metadata.namespace {
+            Some(namespace) => Api::namespaced_with(bed().client(), namespace, &resource),
+            None => Api::all_with(bed().client(), &resource),
+        };
+        let name = object.metadata.name.clone().expect("a name");
+        let strict = PatchParams {
+            field_validation: Some(kube::api::ValidationDirective::Strict),
+            ..PatchParams::apply("test")
+        };
+        api.patch(&name, &strict, &Patch::Apply(&object))
+            .await
+            .unwrap_or_else(|error| panic!("{path}, {name}: {error}"));
+    }
+}
