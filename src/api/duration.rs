@@ -2,8 +2,8 @@
 
 use jiff::SignedDuration;
 
-/// A duration of whole hours, minutes and seconds (`1h30m`, `90s`), or `None` where the text is none: whatever admission lets
-/// pass, in any order of the units.
+/// A duration of whole hours, minutes and seconds (`1h30m`, `90s`), or `None` where the text is none: whatever
+/// admission lets pass, in any order of the units.
 pub fn parse_duration(text: &str) -> Option<SignedDuration> {
     let mut rest = text;
     let mut sum = SignedDuration::ZERO;

@@ -86,3 +86,9 @@ impl Bed {
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
+
+#[tokio::test]
+async fn the_kubeconfig_is_the_admins() {
+    let client = bed().control_plane.client_for(&bed().kubeconfig()).await.expect("a kubeconfig");
+    Api::<Namespace>::all(client).get("default").await.expect("the admin reads namespaces");
+}

@@ -45,8 +45,7 @@ async fn apply(path: &str) {
             field_validation: Some(kube::api::ValidationDirective::Strict),
             ..PatchParams::apply("test")
         };
-        api.patch(&name, &strict, &Patch::Apply(&object))
-            .await
-            .unwrap_or_else(|error| panic!("{path}, {name}: {error}"));
+        let applied = api.patch(&name, &strict, &Patch::Apply(&object)).await;
+        assert!(applied.is_ok(), "{path}, {name}: {applied:?}");
     }
 }
