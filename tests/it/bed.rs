@@ -23,19 +23,22 @@ pub struct Bed {
 
 /// The one bed of this process. Nobody drops it: the harness ends its processes with this one.
 pub fn bed() -> &'static Bed {
-    static BED: OnceLock<Bed> = OnceLock::new();
+    // A start that failed is kept too: each further test then fails at once, with the same words.
+    static BED: OnceLock<Result<Bed, String>> = OnceLock::new();
     // On a thread of its own: the caller may already be inside a runtime, which can't block.
-    BED.get_or_init(|| std::thread::spawn(start).join().expect("the test bed starts"))
+    let bed =
+        BED.get_or_init(|| std::thread::spawn(start).join().unwrap_or_else(|_| Err("see the panic above".into())));
+    bed.as_ref().expect("the test bed starts")
 }
 
-fn start() -> Bed {
+fn start() -> Result<Bed, String> {
     let programs = std::env::var_os("TESTBED_BIN").map(PathBuf::from);
-    let programs = programs.expect("TESTBED_BIN names the folder of the control plane's programs: run `make test`");
+    let programs = programs.ok_or("TESTBED_BIN names the folder of the control plane's programs: run `make test`")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let control_plane = ControlPlane::start(&programs).await.expect("the control plane starts");
+        let control_plane = ControlPlane::start(&programs).await.map_err(|error| error.to_string())?;
         install_crds(control_plane.client()).await;
-        Bed { control_plane }
+        Ok(Bed { control_plane })
     })
 }
 

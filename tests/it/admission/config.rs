@@ -2,6 +2,8 @@
 
 use super::{CONFIG, Case, case};
 
+pub const CASES: &[&[Case]] = &[ACCOUNT, ALLOW];
+
 const ACCOUNT: &[Case] = &[
     case("{}", "{tokenSecretRef: null}", "spec.tokenSecretRef: Required value"),
     case("{}", "{tokenSecretRef: {name: null}}", "spec.tokenSecretRef.name: Required value"),

@@ -7,6 +7,7 @@ mod update;
 
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
+use tfc_token_operator::api;
 
 use crate::bed::bed;
 
@@ -79,6 +80,32 @@ impl Subject {
             }
         }
         assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}
+
+/// A rule that no case names would be one that nobody has seen refuse anything.
+#[test]
+fn every_rule_is_tried() {
+    let mut tried: Vec<&str> = Vec::new();
+    tried.extend(role::CASES.iter().chain(config::CASES).flat_map(|cases| cases.iter()).map(|case| case.says));
+    tried.extend(update::ROLE_CHANGES.iter().chain(update::CONFIG_CHANGES).map(|change| change.says));
+    tried.extend([role::LONG_NAME, role::LONG_DESCRIPTION]);
+    let mut messages = Vec::new();
+    for crd in api::crds() {
+        collect_messages(&serde_json::to_value(crd).expect("a CRD is JSON"), &mut messages);
+    }
+    messages.retain(|message| !tried.iter().any(|says| message.contains(says)));
+    assert!(messages.is_empty(), "no case for {messages:#?}");
+}
+
+fn collect_messages(schema: &Value, messages: &mut Vec<String>) {
+    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        messages.push(rule["message"].as_str().expect("every rule has a message").to_owned());
+    }
+    match schema {
+        Value::Object(object) => object.values().for_each(|value| collect_messages(value, messages)),
+        Value::Array(array) => array.iter().for_each(|value| collect_messages(value, messages)),
+        _ => {}
     }
 }
 

@@ -4,6 +4,10 @@ use kube::api::PostParams;
 
 use super::{Case, ROLE, case};
 
+pub const CASES: &[&[Case]] = &[SUBJECT, LEASE, SLOT, SECRET];
+pub const LONG_NAME: &str = "metadata.name must be at most 63 characters";
+pub const LONG_DESCRIPTION: &str = "description must be at most 150 characters";
+
 const SUBJECT: &[Case] = &[
     case("{}", "{configRef: null}", "spec.configRef: Required value"),
     case("{}", "{configRef: {name: null}}", "spec.configRef.name: Required value"),
@@ -222,6 +226,11 @@ const SECRET: &[Case] = &[
         "secret.annotations: keys under kubernetes.io",
     ),
     case(
+        "{secret: {annotations: {app.kubernetes.io/name: a}}}",
+        "{secret: {annotations: {app.kubernetes.io/managed-by: me}}}",
+        "secret.annotations: app.kubernetes.io/managed-by is the operator's own: remove it",
+    ),
+    case(
         "{secret: {template: {TFE_TOKEN: '${token}'}}}",
         "{secret: {template: {'TFE TOKEN': x}}}",
         "secret.template: a key must be letters",
@@ -276,7 +285,7 @@ async fn the_name_of_a_role_fits_a_label() {
     let (api, dry_run) = (ROLE.api("default"), PostParams { dry_run: true, ..PostParams::default() });
     api.create(&dry_run, &ROLE.object(&"a".repeat(63), "{}")).await.expect("63 characters are taken");
     let error = api.create(&dry_run, &ROLE.object(&"a".repeat(64), "{}")).await.expect_err("64 are not");
-    assert!(error.to_string().contains("metadata.name must be at most 63 characters"), "{error}");
+    assert!(error.to_string().contains(LONG_NAME), "{error}");
 }
 
 #[tokio::test]
@@ -285,5 +294,5 @@ async fn a_description_is_counted_in_characters() {
     let describe = |length: usize| ROLE.object("a", &format!("{{description: {}}}", "é".repeat(length)));
     api.create(&dry_run, &describe(150)).await.expect("150 characters are taken");
     let error = api.create(&dry_run, &describe(151)).await.expect_err("151 are not");
-    assert!(error.to_string().contains("description must be at most 150 characters"), "{error}");
+    assert!(error.to_string().contains(LONG_DESCRIPTION), "{error}");
 }

@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 use super::{CONFIG, ROLE, Subject, yaml};
 use crate::bed::bed;
 
-struct Change {
+pub struct Change {
     from: &'static str,
     accepted: &'static str,
     refused: &'static str,
-    says: &'static str,
+    pub says: &'static str,
 }
 
 const fn change(from: &'static str, accepted: &'static str, refused: &'static str, says: &'static str) -> Change {
     Change { from, accepted, refused, says }
 }
 
-const ROLE_CHANGES: &[Change] = &[
+pub const ROLE_CHANGES: &[Change] = &[
     change("{}", "{ttl: 2h}", "{configRef: {name: other}}", "configRef is immutable"),
     change("{}", "{suspend: true}", "{configRef: {namespace: other}}", "configRef is immutable"),
     change("{}", "{description: x}", "{team: {name: other}}", "team is immutable"),
@@ -45,7 +45,7 @@ const ROLE_CHANGES: &[Change] = &[
     change("{secret: {name: a}}", "{secret: null}", "{secret: {name: b}}", "secret.name is immutable"),
 ];
 
-const CONFIG_CHANGES: &[Change] = &[
+pub const CONFIG_CHANGES: &[Change] = &[
     change("{}", "{address: null}", "{address: 'https://tfe.example.com'}", "address is immutable"),
     change("{address: 'https://tfe.example.com'}", "{maxTTL: 48h}", "{address: null}", "address is immutable"),
     change("{}", "{tokenSecretRef: {name: other}}", "{basePath: /}", "basePath is immutable"),
