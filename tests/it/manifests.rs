@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery;
 use serde::Deserialize;
@@ -10,8 +12,16 @@ use serde::Deserialize;
 use crate::bed::{bed, root};
 
 #[tokio::test]
-async fn the_operators_manifest_is_accepted() {
+async fn the_operators_manifest_and_its_pods_are_accepted() {
     apply("deploy/operator.yaml").await;
+    let deployments = Api::<Deployment>::namespaced(bed().client(), "tfc-token-operator");
+    let deployment = deployments.get("tfc-token-operator").await.expect("it was applied");
+    let template = deployment.spec.template;
+    let metadata = ObjectMeta { name: Some("pod".into()), ..template.metadata.unwrap_or_default() };
+    let pod = Pod { metadata, spec: template.spec, status: None };
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let pods = Api::<Pod>::namespaced(bed().client(), "tfc-token-operator");
+    pods.create(&dry_run, &pod).await.expect("the namespace enforces `restricted`, and the pod keeps to it");
 }
 
 #[tokio::test]
