@@ -56,7 +56,7 @@ generate: build ## Write crds/ from the Rust types
 	$(OPERATOR) crds --output-dir crds
 
 .PHONY: testbed
-testbed: ## Build a real control plane for the tests, once per machine (about 8 min on two cores)
+testbed: ## Build a real control plane for the tests, once per machine (about 9 min on two cores)
 	@$(TESTBED)
 
 .PHONY: testbed-path

@@ -1,2 +1,22 @@
 //! The operator's library.
+pub mod accounts;
+pub mod act;
 pub mod api;
+pub mod args;
+pub mod boottime;
+pub mod clock;
+pub mod cluster;
+pub mod controller;
+pub mod crds;
+pub mod duration;
+pub mod http;
+pub mod leader;
+pub mod log;
+pub mod marker;
+pub mod metrics;
+pub mod observe;
+pub mod plan;
+pub mod report;
+pub mod secret;
+pub mod signals;
+pub mod tfc;

@@ -6,7 +6,6 @@
 
 pub mod condition;
 pub mod config;
-pub mod duration;
 pub mod names;
 pub mod reasons;
 pub mod record;
@@ -14,6 +13,7 @@ pub mod reference;
 pub mod role;
 mod role_impl;
 mod schema;
+pub mod secret_record;
 #[cfg(test)]
 mod tests;
 
@@ -22,12 +22,12 @@ use kube::CustomResourceExt;
 
 pub use condition::{Condition, merge_conditions};
 pub use config::{TerraformCloudConfig, TerraformCloudConfigSpec, TerraformCloudConfigStatus};
-pub use duration::parse_duration;
 pub use reasons::{ConfigReason, RoleReason, reasons_table};
 pub use record::{Answers, Intent, Record, Source};
 pub use reference::api_reference;
 pub use role::{TerraformCloudRole, TerraformCloudRoleSpec, TerraformCloudRoleStatus};
 pub use role_impl::Kind;
+pub use secret_record::{Held, Pending, SecretRecord};
 
 /// Both kinds, as they are installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {

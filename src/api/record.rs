@@ -25,6 +25,9 @@ pub struct Record {
     /// When TFC lets it die, on TFC's clock: the reply's value, not the one asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
+    /// When the lease in being was started: at the mint, or by the renew annotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_started_at: Option<Time>,
     /// End of the lease as it was last started: at the mint, or by the renew annotation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_expires_at: Option<Time>,

@@ -8,6 +8,7 @@
 //! | [`kubeconfig`] | kubeconfig files for the identities that tests play |
 //! | [`pki`] | the control plane's CA, serving certificate and ServiceAccount key |
 //! | [`process`] | child processes that never outlive this one |
+//! | [`simulator`] | TFC's token API, strict and programmable |
 //! | [`port`] | free loopback ports |
 //! | [`wait`] | waiting for a condition, with a deadline |
 //! | [`tls`] | the one TLS provider |
@@ -20,6 +21,7 @@ pub mod operator;
 pub mod pki;
 pub mod port;
 pub mod process;
+pub mod simulator;
 pub mod tls;
 pub mod wait;
 

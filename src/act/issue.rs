@@ -1,0 +1,211 @@
+//! Mints a token and puts it into the Secret: two writes at two servers, with a value between them that is nowhere else.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tracing::{info, warn};
+
+use super::cluster_steps::secret_refused;
+use super::{After, World, class, tfc_slot, tfc_trouble};
+use crate::api::{Held, Intent};
+use crate::boottime::BootInstant;
+use crate::cluster::{ClusterError, SecretMeta};
+use crate::observe::Round;
+use crate::plan::observed::{Secret, TroubleKind};
+use crate::plan::step::Order;
+use crate::plan::subject::Subject;
+use crate::secret::{Frame, Rendering};
+use crate::tfc::{self, Class, Client, Minted, Owner};
+
+/// How long the Secret's write is repeated while nobody says whether it landed. With the deadline of the last try it stays well
+/// below the settling time.
+const REPEAT: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Mints what was written down, and writes the Secret on the resourceVersion observed.
+pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
+    // Sent at most once, whatever comes of it.
+    round.facts.begun = None;
+    let Some(client) = world.client(round) else {
+        round.facts.gone.insert(order.attempt.clone());
+        return After::Plan;
+    };
+    let minted = match mint(&client, order).await {
+        Ok(minted) => minted,
+        Err(error) => {
+            let (kind, words) = tfc_trouble(&error);
+            if kind != TroubleKind::Ambiguous {
+                round.facts.gone.insert(order.attempt.clone());
+            }
+            round.fail(kind, words);
+            return After::Plan;
+        }
+    };
+    let token_id = minted.info.id.clone();
+    info!(namespace = round.namespace(), role = round.name(), step = "Issue", token_id, "minted");
+    let intent = round.role.status.as_ref().and_then(|s| s.intent.clone()).unwrap_or_default();
+    let held = held(&intent, &minted);
+    let frame = Frame { role: &round.role, installation: &world.installation, answers: intent.answers };
+    let rendering = frame.render(&held, &minted.value);
+    drop(minted);
+
+    let written = store(world, round, &client, order, &token_id, &rendering).await;
+    match written {
+        Written::Won(meta) => {
+            round.see_own_write(world, &meta.metadata);
+            round.facts.minted = Some(order.attempt.clone());
+            round.minted_token_id = Some(token_id);
+            After::Plan
+        }
+        Written::Lost { may_land: false } if !order.subject.is_slot() => {
+            revoke_own(round, &client, order, &token_id).await;
+            After::Observe
+        }
+        Written::Refused(words) if !order.subject.is_slot() => {
+            revoke_own(round, &client, order, &token_id).await;
+            round.fail(TroubleKind::SecretRefused, secret_refused(round, &words));
+            After::Plan
+        }
+        // A slot's minter never revokes. The next round finds the slot ours and its value lost, and mints.
+        Written::Refused(words) => {
+            round.fail(TroubleKind::SecretRefused, secret_refused(round, &words));
+            After::Plan
+        }
+        Written::Lost { .. } | Written::Unknown => {
+            warn!(namespace = round.namespace(), role = round.name(), token_id, "the token did not reach its Secret");
+            round.fail(TroubleKind::Ambiguous, "the API server did not say whether the Secret was written".into());
+            After::Plan
+        }
+    }
+}
+
+async fn mint(client: &Client, order: &Order) -> Result<Minted, tfc::Error> {
+    let class = class(order.urgency);
+    match (&order.subject, tfc_slot(&order.subject)) {
+        (_, Some(slot)) => client.mint_slot(class, &slot, order.expires_at).await,
+        (Subject::Team(id), None) => {
+            client.mint(class, &Owner::Team { id: id.clone() }, &order.description, order.expires_at).await
+        }
+        (subject, None) => {
+            let owner = Owner::User { id: subject.id().to_owned() };
+            client.mint(class, &owner, &order.description, order.expires_at).await
+        }
+    }
+}
+
+fn held(intent: &Intent, minted: &Minted) -> Held {
+    let whole = |at: Timestamp| Time(Timestamp::from_second(at.as_second()).unwrap_or(at));
+    Held {
+        attempt: intent.record.attempt.clone(),
+        token_id: minted.info.id.clone(),
+        host: intent.record.host.clone(),
+        account: intent.record.account.clone(),
+        subject: intent.record.subject.clone(),
+        issued_at: Some(whole(minted.info.created_at)),
+        // Without one it lives for ever as far as TFC says; what was asked for is when it is revoked at the latest.
+        expires_at: minted.info.expired_at.map(whole).or_else(|| intent.requested_expiry.clone()),
+        digest: minted.value.digest(&intent.record.attempt),
+    }
+}
+
+enum Written {
+    /// The Secret holds the token.
+    Won(SecretMeta),
+    /// The Secret holds another attempt. A create of ours that got no answer may still land.
+    Lost { may_land: bool },
+    /// The API server refuses the Secret for good.
+    Refused(String),
+    /// Nobody says.
+    Unknown,
+}
+
+/// Writes the Secret, and repeats the same write until there is an answer: one that timed out may still land, and a conflict may be
+/// with one's own write.
+async fn store(
+    world: &World,
+    round: &Round,
+    client: &Client,
+    order: &Order,
+    token_id: &str,
+    rendering: &Rendering,
+) -> Written {
+    let (namespace, name) = (round.namespace(), round.role.secret_name());
+    let started = BootInstant::now();
+    let mut target = order.secret.clone();
+    let mut doubtful = false;
+    loop {
+        let result = match &target {
+            None => world.cluster.create_secret(namespace, rendering.create(), false).await,
+            Some((uid, version)) => {
+                let patch = rendering.patch(uid, version, order.former.as_ref());
+                world.cluster.patch_secret(namespace, &name, patch, false).await
+            }
+        };
+        match result {
+            Ok(meta) => return Written::Won(meta),
+            Err(ClusterError::Refused(refusal)) if !doubtful => return Written::Refused(refusal.to_string()),
+            Err(ClusterError::Conflict | ClusterError::NotFound) => {
+                match world.cluster.secret(namespace, &name).await {
+                    Ok(meta) => {
+                        let seen = crate::secret::view(
+                            meta.as_ref().map(|m| &m.metadata),
+                            &round.role,
+                            &world.installation,
+                            false,
+                        );
+                        if let (Some(meta), true) = (meta, holds(&seen, &order.attempt)) {
+                            return Written::Won(meta);
+                        }
+                        let may_land = doubtful && order.secret.is_none();
+                        if !order.subject.is_slot() || !still_ours(client, order, token_id).await {
+                            return Written::Lost { may_land };
+                        }
+                        // The Secret's resourceVersion was read first and the slot after it, and the slot is ours: the value in hand is
+                        // the one that lives.
+                        target = match seen {
+                            Secret::Ours(secret) => Some((secret.uid, secret.resource_version)),
+                            Secret::Absent => None,
+                            Secret::Foreign => return Written::Lost { may_land },
+                        };
+                    }
+                    Err(_) => doubtful = true,
+                }
+            }
+            Err(ClusterError::Unknown(_) | ClusterError::Refused(_)) => doubtful = true,
+        }
+        if started.elapsed() > REPEAT || world.leadership.ensure().is_err() {
+            return Written::Unknown;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn holds(secret: &Secret, attempt: &str) -> bool {
+    let Secret::Ours(secret) = secret else { return false };
+    secret.record.as_ref().and_then(|r| r.held.as_ref()).is_some_and(|held| held.attempt == attempt)
+}
+
+async fn still_ours(client: &Client, order: &Order, token_id: &str) -> bool {
+    let Some(slot) = tfc_slot(&order.subject) else { return false };
+    matches!(client.slot(Class::Dying, &slot).await, Ok(Some(token)) if token.id == token_id)
+}
+
+/// The loser revokes the token that it has just minted. Where that fails the attempt stays open, and is settled later.
+async fn revoke_own(round: &mut Round, client: &Client, order: &Order, token_id: &str) {
+    match client.revoke(Class::Revocation, token_id).await {
+        Ok(()) => {
+            info!(
+                namespace = round.namespace(),
+                role = round.name(),
+                step = "Issue",
+                token_id,
+                "revoked: it did not reach the Secret"
+            );
+            round.facts.gone.insert(order.attempt.clone());
+        }
+        Err(error) => {
+            warn!(namespace = round.namespace(), role = round.name(), token_id, %error, "not revoked yet: it did not reach the Secret");
+        }
+    }
+}

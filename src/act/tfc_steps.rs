@@ -1,0 +1,213 @@
+//! Steps that ask TFC, or have it revoke.
+
+use super::{After, World, cluster_trouble, tfc_slot, tfc_trouble};
+use crate::api::config::ResolvedTeam;
+use crate::observe::Round;
+use crate::plan::observed::{AccountKind, MarkedToken, Secret, Shown, SlotLook, SlotToken, Walk};
+use crate::plan::step::{Inspection, Revocation};
+use crate::plan::subject::{Subject, TeamQuestion, organization_of};
+use crate::tfc::{self, Class, Client, ListScope, TokenInfo};
+
+/// Looks a team up for the config's directory.
+pub async fn resolve(world: &World, round: &mut Round, question: &TeamQuestion) -> After {
+    let Some(client) = world.client(round) else { return After::Plan };
+    let found = match question {
+        TeamQuestion::Id(id) => client.team(Class::First, id).await,
+        TeamQuestion::Named { organization, name } => client.team_named(Class::First, organization, name).await,
+    };
+    let session = world.accounts.session(&round.role.config_key());
+    match (found, session) {
+        (Ok(team), Some(session)) => {
+            let asked = match question {
+                TeamQuestion::Named { organization, .. } => Some(organization.clone()),
+                TeamQuestion::Id(_) => None,
+            };
+            match team.organization.or(asked) {
+                Some(organization) => session.learn_team(ResolvedTeam { id: team.id, organization, name: team.name }),
+                None => {
+                    round.facts.hidden_teams.insert(question.to_string());
+                }
+            }
+            After::Plan
+        }
+        (Err(error), _) if error.kind == tfc::Kind::Hidden => {
+            round.facts.hidden_teams.insert(question.to_string());
+            After::Plan
+        }
+        (Err(error), _) => failed(round, &error),
+        (Ok(_), None) => After::Observe,
+    }
+}
+
+/// Finds out about tokens. Changes nothing.
+pub async fn inspect(world: &World, round: &mut Round, inspection: &Inspection) -> After {
+    let Some(client) = world.client(round) else { return After::Plan };
+    let result = match inspection {
+        Inspection::Slot(subject) => look(&client, subject).await.map(|slot| round.facts.slot = Some(slot)),
+        Inspection::Token(id) => show(world, round, &client, id).await,
+        Inspection::Walk(subject) => walk(world, round, &client, subject).await,
+    };
+    match result {
+        Ok(()) => After::Plan,
+        Err(error) => failed(round, &error),
+    }
+}
+
+async fn look(client: &Client, subject: &Subject) -> Result<SlotLook, tfc::Error> {
+    let Some(slot) = tfc_slot(subject) else { return Ok(SlotLook { token: None }) };
+    let token = client.slot(Class::Asked, &slot).await?;
+    Ok(SlotLook { token: token.map(slot_token) })
+}
+
+fn slot_token(info: TokenInfo) -> SlotToken {
+    SlotToken {
+        id: info.id,
+        created_at: info.created_at,
+        last_used_at: info.last_used_at,
+        expires_at: info.expired_at,
+        created_by: info.created_by.map(|by| by.id),
+    }
+}
+
+async fn show(world: &World, round: &mut Round, client: &Client, id: &str) -> Result<(), tfc::Error> {
+    let shown = match client.show(Class::Revocation, id).await {
+        Ok(info) => match attempt_of(world, round, &info) {
+            Some(attempt) => Shown::Ours(attempt),
+            None => Shown::Foreign,
+        },
+        // The user sees all its own tokens: what it does not see does not exist.
+        Err(error) if error.kind == tfc::Kind::Hidden => match is_its_own_user(world, round) {
+            true => Shown::Gone,
+            false => Shown::Hidden,
+        },
+        Err(error) => return Err(error),
+    };
+    round.facts.shown.insert(id.to_owned(), shown);
+    Ok(())
+}
+
+fn is_its_own_user(world: &World, round: &Round) -> bool {
+    let session = world.accounts.session(&round.role.config_key());
+    let account = session.as_ref().and_then(|session| session.account.as_ref().ok());
+    let subject = round.role.status.as_ref().and_then(|s| s.subject_id.as_ref());
+    round.role.spec.user.is_some()
+        && account.is_some_and(|a| a.kind == AccountKind::User && subject.is_none_or(|subject| *subject == a.id))
+}
+
+/// All tokens of the subject that carry this role's marker. A list of one page is a snapshot; one of several is not, so absence takes
+/// two whole walks with equal counts.
+async fn walk(world: &World, round: &mut Round, client: &Client, subject: &Subject) -> Result<(), tfc::Error> {
+    const PAGE: usize = 100;
+    let Some(scope) = scope(world, round, client, subject).await? else {
+        round.facts.walk = Some(Walk::default());
+        return Ok(());
+    };
+    let mut listing = client.list(Class::Revocation, &scope).await?;
+    let mut complete = listing.total.is_some() || matches!(scope, ListScope::User { .. });
+    if matches!(scope, ListScope::Organization { .. }) && listing.tokens.len() >= PAGE {
+        let again = client.list(Class::Revocation, &scope).await?;
+        complete = listing.total.is_some() && listing.total == again.total;
+        let known: Vec<TokenInfo> =
+            again.tokens.into_iter().filter(|t| listing.tokens.iter().all(|k| k.id != t.id)).collect();
+        listing.tokens.extend(known);
+    }
+    let team = match subject {
+        Subject::Team(id) => Some(id.as_str()),
+        _ => None,
+    };
+    let ours = listing.tokens.into_iter().filter(|info| team.is_none() || info.team_id.as_deref() == team);
+    let tokens = ours
+        .filter_map(|info| {
+            Some(MarkedToken {
+                attempt: attempt_of(world, round, &info)?,
+                used: info.last_used_at.is_some(),
+                issued_at: info.created_at,
+                expires_at: info.expired_at,
+                id: info.id,
+            })
+        })
+        .collect();
+    round.facts.walk = Some(Walk { tokens, complete });
+    Ok(())
+}
+
+async fn scope(
+    world: &World,
+    round: &Round,
+    client: &Client,
+    subject: &Subject,
+) -> Result<Option<ListScope>, tfc::Error> {
+    let key = round.role.config_key();
+    let id = match subject {
+        Subject::User(id) => return Ok(Some(ListScope::User { id: id.clone() })),
+        Subject::Team(id) => id,
+        Subject::TeamLegacy(_) | Subject::Organization(_) => return Ok(None),
+    };
+    let Some(session) = world.accounts.session(&key) else { return Ok(None) };
+    let named = round.role.spec.team.as_ref().and_then(|team| team.organization.clone());
+    if let Some(name) = named.or_else(|| organization_of(&session.observed(&key), id).map(str::to_owned)) {
+        return Ok(Some(ListScope::Organization { name }));
+    }
+    let team = client.team(Class::Revocation, id).await?;
+    Ok(team.organization.map(|name| {
+        session.learn_team(ResolvedTeam { id: team.id, organization: name.clone(), name: team.name });
+        ListScope::Organization { name }
+    }))
+}
+
+fn attempt_of(world: &World, round: &Round, info: &TokenInfo) -> Option<String> {
+    world.installation.attempt_of(round.uid(), info.description.as_deref()?).map(str::to_owned)
+}
+
+/// Revokes one token, after a last look at the Secret: it must hold another.
+pub async fn revoke(world: &World, round: &mut Round, revocation: &Revocation) -> After {
+    if let Err(error) = round.read_secret(world).await {
+        return cluster_trouble(round, "reading the Secret", error);
+    }
+    if let Secret::Ours(secret) = &round.secret {
+        let held = secret.record.as_ref().and_then(|r| r.held.as_ref());
+        if held.is_some_and(|held| held.attempt == revocation.attempt || held.token_id == revocation.token_id) {
+            return After::Observe;
+        }
+    }
+    let Some(client) = world.client(round) else { return After::Plan };
+    let attempt = revocation.attempt.clone();
+    match client.revoke(Class::Revocation, &revocation.token_id).await {
+        Ok(()) => {
+            round.facts.gone.insert(attempt);
+            After::Plan
+        }
+        Err(error) if error.kind == tfc::Kind::Hidden => match tfc_slot(&revocation.subject) {
+            Some(slot) => empty_slot(round, &client, &slot, revocation).await,
+            None => {
+                round.facts.hidden.insert(attempt);
+                After::Plan
+            }
+        },
+        Err(error) => failed(round, &error),
+    }
+}
+
+/// Where the server does not take a slot's token by its id it is deleted by the slot, which must hold it at the last look.
+async fn empty_slot(round: &mut Round, client: &Client, slot: &tfc::Slot, revocation: &Revocation) -> After {
+    let result = match client.slot(Class::Revocation, slot).await {
+        Ok(Some(token)) if token.id == revocation.token_id => {
+            client.delete_slot(Class::Revocation, slot).await.map(|_| ())
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => {
+            round.facts.gone.insert(revocation.attempt.clone());
+            After::Plan
+        }
+        Err(error) => failed(round, &error),
+    }
+}
+
+fn failed(round: &mut Round, error: &tfc::Error) -> After {
+    let (kind, words) = tfc_trouble(error);
+    round.fail(kind, words);
+    After::Plan
+}

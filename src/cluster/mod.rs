@@ -1,0 +1,44 @@
+//! The API server: every read and write that the operator makes outside its watches.
+//!
+//! All goes through one door, [`Cluster::call`], with a deadline on each call and no retry by itself: kube's own client would
+//! repeat a create, and log the whole body of a reply that it can't parse, which for a Secret holds the token.
+
+mod call;
+pub mod events;
+pub mod leases;
+pub mod roles;
+pub mod secrets;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+pub use self::call::{ClusterError, Refusal};
+pub use self::events::Severity;
+pub use self::secrets::{SecretMeta, SecretValue};
+use crate::clock::ServerClock;
+
+/// A handle on the API server; clones share it.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+    clock: Arc<ServerClock>,
+    instance: Arc<str>,
+}
+
+impl Cluster {
+    /// Takes kube's client; `instance` names this process in events.
+    pub fn new(client: kube::Client, instance: &str) -> Self {
+        Self { client, clock: Arc::new(ServerClock::new()), instance: instance.into() }
+    }
+
+    /// kube's client, for the watches.
+    pub fn client(&self) -> kube::Client {
+        self.client.clone()
+    }
+
+    /// The API server's time by its last `Date`; `None` before the first reply.
+    pub fn now(&self) -> Option<Timestamp> {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,101 @@
+//! Roles and configs: reads, status and finalizers. Each write names the resourceVersion it was decided on.
+
+use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::call::Call;
+use super::{Cluster, ClusterError};
+
+/// Where the objects of a kind stand.
+pub trait Kind: DeserializeOwned {
+    /// Part of the path: group, version and plural are fixed, the kind is not.
+    const PLURAL: &'static str;
+}
+
+impl Kind for crate::api::TerraformCloudRole {
+    const PLURAL: &'static str = "terraformcloudroles";
+}
+
+impl Kind for crate::api::TerraformCloudConfig {
+    const PLURAL: &'static str = "terraformcloudconfigs";
+}
+
+fn path<K: Kind>(namespace: &str, name: &str) -> String {
+    format!("/apis/terraformcloud.dev/v1alpha1/namespaces/{namespace}/{}/{name}", K::PLURAL)
+}
+
+impl Cluster {
+    /// The object as the API server holds it, from a consistent read; `None` where there is none.
+    pub async fn get<K: Kind>(&self, namespace: &str, name: &str) -> Result<Option<K>, ClusterError> {
+        match self.call(Call::new(Method::GET, path::<K>(namespace, name))).await {
+            Ok(object) => Ok(Some(object)),
+            Err(ClusterError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the difference between two statuses, on the resourceVersion observed. Fields that this version does not know stay.
+    pub async fn patch_status<K: Kind, S: Serialize>(
+        &self,
+        (namespace, name, resource_version): (&str, &str, &str),
+        old: &S,
+        new: &S,
+    ) -> Result<K, ClusterError> {
+        let (old, new) = (serde_json::to_value(old), serde_json::to_value(new));
+        let (Ok(old), Ok(new)) = (old, new) else {
+            return Err(ClusterError::Unknown("the status could not be written as JSON".into()));
+        };
+        let body = json!({"metadata": {"resourceVersion": resource_version}, "status": difference(&old, &new)});
+        let path = format!("{}/status", path::<K>(namespace, name));
+        self.call(Call::new(Method::PATCH, path).body(body).query(FIELD_MANAGER)).await
+    }
+
+    /// Writes the finalizers, on the resourceVersion observed.
+    pub async fn patch_finalizers<K: Kind>(
+        &self,
+        (namespace, name, resource_version): (&str, &str, &str),
+        finalizers: &[String],
+    ) -> Result<K, ClusterError> {
+        let body = json!({"metadata": {"resourceVersion": resource_version, "finalizers": finalizers}});
+        self.call(Call::new(Method::PATCH, path::<K>(namespace, name)).body(body).query(FIELD_MANAGER)).await
+    }
+}
+
+pub(super) const FIELD_MANAGER: &str = "fieldManager=tfc-token-operator";
+
+/// The JSON merge patch (RFC 7386) that leads from `old` to `new`. Lists are replaced whole.
+fn difference(old: &Value, new: &Value) -> Value {
+    let (Value::Object(before), Value::Object(after)) = (old, new) else { return new.clone() };
+    let mut patch = Map::new();
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    for (key, value) in after {
+        match before.get(key) {
+            Some(same) if same == value => {}
+            Some(other) => {
+                patch.insert(key.clone(), difference(other, value));
+            }
+            None => {
+                patch.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    Value::Object(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_names_what_changed_and_nothing_else() {
+        let old = json!({"a": 1, "b": {"c": 2, "d": 3}, "e": [1, 2], "gone": true});
+        let new = json!({"a": 1, "b": {"c": 4}, "e": [2], "come": {"x": 1}});
+        let patch = json!({"b": {"c": 4, "d": null}, "e": [2], "come": {"x": 1}, "gone": null});
+        assert_eq!(difference(&old, &new), patch);
+        assert_eq!(difference(&new, &new), json!({}));
+    }
+}

@@ -1,0 +1,264 @@
+//! Leader election among replicas by a Lease (`coordination.k8s.io/v1`).
+//!
+//! A candidate takes the Lease when nobody holds it or when it has not seen it change for its whole duration, by its own
+//! CLOCK_BOOTTIME: times that another machine wrote are never compared. Each write is a PUT on the resourceVersion that
+//! was read, so that of two candidates one wins, and a holder that slept can't overwrite its successor.
+//!
+//! A Lease is no fence: a request that has left may arrive after its end. What must hold even with two leaders rests on
+//! resourceVersions and on the tokens' markers; the Lease makes that rare, and [`Leadership::ensure`] makes sure that no
+//! request is *sent* after its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::boottime::BootInstant;
+use crate::duration::format_go_duration;
+
+mod decide;
+mod lease;
+#[cfg(test)]
+mod tests;
+
+use lease::{Attempt, Elector};
+
+/// The Lease's name, in the operator's own namespace.
+pub const LEASE_NAME: &str = "tfc-token-operator";
+
+/// How long handing over may take when the process ends, well within the grace that it has.
+const HANDOVER: Duration = Duration::from_secs(3);
+
+/// The election's times: `retry_period < renew_deadline < lease_duration`, the last in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How long a leader that falls silent stays leader.
+    pub lease_duration: Duration,
+    /// How long the leader tries to renew before it gives up.
+    pub renew_deadline: Duration,
+    /// Time between two tries.
+    pub retry_period: Duration,
+}
+
+/// Who stands for election, where and with what times.
+#[derive(Clone)]
+pub struct Candidate {
+    /// Client of the API server. Each request gets its own timeout here.
+    pub client: kube::Client,
+    /// The operator's own namespace.
+    pub namespace: String,
+    /// Unlike any other candidate's: see [`identity`].
+    pub identity: String,
+    /// The election's times.
+    pub timing: Timing,
+}
+
+/// What this process knows of its own leadership. Cheap to clone and to ask.
+#[derive(Clone)]
+pub struct Leadership(Option<Arc<Elected>>);
+
+/// The process does not lead, or no longer; nothing may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this replica does not hold the Lease {LEASE_NAME} any more")]
+pub struct NotLeading;
+
+struct Elected {
+    /// Closed when the renewing task ends.
+    state: watch::Receiver<State>,
+    /// Set before the task is asked to hand over: from then on this process does not lead.
+    released: AtomicBool,
+    ask_release: mpsc::Sender<()>,
+    clock: Clock,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Leads until `end`, unless renewed.
+    Leading { end: BootInstant },
+    /// Given up or taken by another.
+    Lost,
+}
+
+type Clock = Arc<dyn Fn() -> BootInstant + Send + Sync>;
+
+impl Leadership {
+    /// For `--leader-elect=false`: leads from the start and for good.
+    pub fn always() -> Leadership {
+        Leadership(None)
+    }
+
+    /// Waits until `candidate` leads, however long, then keeps renewing in a task of its own until [`release`] or until
+    /// leadership is [`lost`]. Errors on the way are logged and tried again. Dropping the future ends the candidature.
+    ///
+    /// [`release`]: Leadership::release
+    /// [`lost`]: Leadership::lost
+    pub async fn acquire(candidate: Candidate) -> Leadership {
+        Leadership::acquire_by(candidate, Arc::new(BootInstant::now)).await
+    }
+
+    async fn acquire_by(candidate: Candidate, clock: Clock) -> Leadership {
+        let timing = candidate.timing;
+        let mut elector = Elector::new(candidate, Arc::clone(&clock));
+        let mut last_told = None;
+        let since = loop {
+            match elector.attempt(timing.renew_deadline / 2).await {
+                // A reply may come so late that the Lease of which it tells is over.
+                Ok(Attempt::Leads { since }) if clock() < since + timing.renew_deadline => break since,
+                Ok(Attempt::Leads { .. }) => {}
+                Ok(Attempt::HeldBy(holder)) => tell_once(&mut last_told, format!("standing by: {holder} leads"), false),
+                Err(error) => tell_once(&mut last_told, error.to_string(), true),
+            }
+            tokio::time::sleep(timing.retry_period).await;
+        };
+        tracing::info!(identity = elector.identity(), "leading");
+        let (state_sender, state) = watch::channel(State::Leading { end: since + timing.lease_duration });
+        let (ask_release, release_asked) = mpsc::channel(1);
+        let keeper = Keeper { elector, timing, since, state: state_sender, clock: Arc::clone(&clock) };
+        tokio::spawn(keeper.keep(release_asked));
+        Leadership(Some(Arc::new(Elected { state, released: AtomicBool::new(false), ask_release, clock })))
+    }
+
+    /// Whether this process leads at this moment.
+    pub fn is_leader(&self) -> bool {
+        self.remaining().is_some()
+    }
+
+    /// Time until our Lease ends unless it is renewed, by CLOCK_BOOTTIME; `None` when not leading. A request that must not
+    /// outlive the Lease takes it as its timeout. [`Duration::MAX`] where there is no election.
+    pub fn remaining(&self) -> Option<Duration> {
+        let Some(elected) = &self.0 else { return Some(Duration::MAX) };
+        if elected.released.load(Ordering::SeqCst) {
+            return None;
+        }
+        match *elected.state.borrow() {
+            State::Leading { end } => {
+                Some(end.saturating_duration_since((elected.clock)())).filter(|left| !left.is_zero())
+            }
+            State::Lost => None,
+        }
+    }
+
+    /// To be asked right before each request that changes something.
+    ///
+    /// # Errors
+    /// When not leading.
+    pub fn ensure(&self) -> Result<(), NotLeading> {
+        self.remaining().map(|_| ()).ok_or(NotLeading)
+    }
+
+    /// Resolves when leadership is lost: the process must then exit at once, with an error. Never resolves after
+    /// [`Leadership::release`], nor where there is no election.
+    pub async fn lost(&self) {
+        if let Some(elected) = &self.0 {
+            // An error means that the renewing task is gone, so that nobody renews.
+            let _ = elected.state.clone().wait_for(|state| *state == State::Lost).await;
+            if !elected.released.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Stops leading at once, then hands the Lease over so that a standby need not wait for its end. To be called when no
+    /// request is under way. What fails here is logged only: the Lease then ends by itself.
+    pub async fn release(&self) {
+        let Some(elected) = &self.0 else { return };
+        elected.released.store(true, Ordering::SeqCst);
+        // Full means that it has been asked already, closed that nobody renews any more.
+        let _ = elected.ask_release.try_send(());
+        // Until the renewing task ends, which bounds each of its requests.
+        let mut state = elected.state.clone();
+        while state.changed().await.is_ok() {}
+    }
+}
+
+/// Renews the Lease.
+struct Keeper {
+    elector: Elector,
+    timing: Timing,
+    /// When the write that last got us the Lease was sent.
+    since: BootInstant,
+    state: watch::Sender<State>,
+    clock: Clock,
+}
+
+impl Keeper {
+    /// Renews until asked to release, or until leadership is lost.
+    async fn keep(mut self, mut release_asked: mpsc::Receiver<()>) {
+        loop {
+            tokio::select! {
+                biased;
+                asked = release_asked.recv() => {
+                    // `None` means that every handle is gone unasked: what was sent may be under way, so the Lease runs out.
+                    if asked.is_some() {
+                        hand_over(&mut self.elector).await;
+                    }
+                    return;
+                }
+                () = tokio::time::sleep(self.timing.retry_period.min(self.until_deadline())) => {}
+            }
+            if let Err(why) = self.renew().await {
+                tracing::error!("lost the Lease {LEASE_NAME}: {why}");
+                self.state.send_replace(State::Lost);
+                return;
+            }
+        }
+    }
+
+    /// Tries once to renew. A try that fails is no loss before the deadline.
+    async fn renew(&mut self) -> Result<(), String> {
+        let left = self.until_deadline();
+        if left.is_zero() {
+            return Err(format!("it could not be renewed in {}", format_go_duration(self.timing.renew_deadline)));
+        }
+        match self.elector.attempt(left.min(self.timing.renew_deadline / 2)).await {
+            Ok(Attempt::Leads { since }) => {
+                self.since = since;
+                self.state.send_replace(State::Leading { end: since + self.timing.lease_duration });
+                Ok(())
+            }
+            Ok(Attempt::HeldBy(holder)) => Err(format!("{holder} leads")),
+            Err(error) => {
+                tracing::warn!("the Lease {LEASE_NAME} is not renewed: {error}");
+                Ok(())
+            }
+        }
+    }
+
+    fn until_deadline(&self) -> Duration {
+        (self.since + self.timing.renew_deadline).saturating_duration_since((self.clock)())
+    }
+}
+
+async fn hand_over(elector: &mut Elector) {
+    match elector.release(HANDOVER).await {
+        Ok(()) => tracing::info!("handed the Lease {LEASE_NAME} over"),
+        Err(error) => tracing::warn!("the Lease {LEASE_NAME} is not handed over and ends by itself: {error}"),
+    }
+}
+
+/// A standby asks every few seconds for months: it says a thing once, until there is another to say.
+fn tell_once(last: &mut Option<String>, what: String, problem: bool) {
+    if last.as_ref() == Some(&what) {
+        return;
+    }
+    if problem {
+        tracing::warn!("the Lease {LEASE_NAME} is out of reach: {what}");
+    } else {
+        tracing::info!("{what}");
+    }
+    *last = Some(what);
+}
+
+/// This process' name as a candidate: the pod's name, else the host's, and 64 random bits, so that a restarted container is
+/// not taken for its predecessor.
+///
+/// # Errors
+/// Where the system has no random numbers.
+pub fn identity(pod_name: Option<&str>) -> Result<String, getrandom::Error> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = pod_name.map(str::trim).filter(|name| !name.is_empty()).unwrap_or(host.trim());
+    let name = if name.is_empty() { "unknown" } else { name };
+    Ok(format!("{name}_{:016x}", getrandom::u64()?))
+}

@@ -1,0 +1,188 @@
+//! Reads and writes the Lease.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::PostParams;
+
+use super::decide::{Action, Seen, decide, remember};
+use super::{Candidate, Clock, LEASE_NAME};
+use crate::boottime::BootInstant;
+use crate::duration::format_go_duration;
+
+/// One candidate and what it last saw.
+pub(super) struct Elector {
+    api: Api<Lease>,
+    candidate: Candidate,
+    clock: Clock,
+    seen: Option<Seen>,
+    /// The Lease behind `seen`, kept whole: a PUT must not drop what others wrote into it.
+    lease: Option<Lease>,
+    /// Whether `lease` may be behind: then it is read before it is written.
+    stale: bool,
+}
+
+/// What became of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// The Lease is ours. The others can't have seen this form of it before `since`, when it was sent, so none takes it
+    /// over before its duration has passed from there.
+    Leads { since: BootInstant },
+    /// Another holds it.
+    HeldBy(String),
+}
+
+/// Why an attempt came to nothing; what was sent may have arrived.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LeaseError {
+    #[error("no answer from the API server in {}", format_go_duration(*.0))]
+    Timeout(Duration),
+    #[error(
+        "{0}; the operator's service account needs get, create and update on leases.coordination.k8s.io in its own namespace"
+    )]
+    Forbidden(String),
+    #[error("another write came first")]
+    Conflict,
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Elector {
+    pub(super) fn new(candidate: Candidate, clock: Clock) -> Elector {
+        let api = Api::namespaced(candidate.client.clone(), &candidate.namespace);
+        Elector { api, candidate, clock, seen: None, lease: None, stale: true }
+    }
+
+    pub(super) fn identity(&self) -> &str {
+        &self.candidate.identity
+    }
+
+    /// Tries once to become or to stay leader, in at most `timeout`. What was cut off may still arrive; the next try reads
+    /// what became of it.
+    pub(super) async fn attempt(&mut self, timeout: Duration) -> Result<Attempt, LeaseError> {
+        bounded(timeout, self.try_once()).await
+    }
+
+    /// Clears the holder where it is this candidate, in at most `timeout`.
+    pub(super) async fn release(&mut self, timeout: Duration) -> Result<(), LeaseError> {
+        bounded(timeout, self.clear()).await
+    }
+
+    async fn try_once(&mut self) -> Result<Attempt, LeaseError> {
+        if self.stale {
+            self.read().await?;
+        }
+        let since = (self.clock)();
+        let own_duration = self.candidate.timing.lease_duration;
+        match decide(self.seen.as_ref(), &self.candidate.identity, own_duration, since) {
+            Action::Wait => {
+                self.stale = true;
+                Ok(Attempt::HeldBy(self.seen.as_ref().map(|seen| seen.holder.clone()).unwrap_or_default()))
+            }
+            Action::Create | Action::Renew | Action::Take => {
+                self.write(self.claimed()).await?;
+                Ok(Attempt::Leads { since })
+            }
+        }
+    }
+
+    async fn clear(&mut self) -> Result<(), LeaseError> {
+        // One try on what is known; where that was behind (a renewal's answer got lost), one on a fresh reading.
+        for _ in 0..2 {
+            if self.stale {
+                self.read().await?;
+            }
+            if self.seen.as_ref().is_none_or(|seen| seen.holder != self.candidate.identity) {
+                return Ok(());
+            }
+            match self.write(self.cleared()).await {
+                Err(LeaseError::Conflict) => {}
+                other => return other,
+            }
+        }
+        Err(LeaseError::Conflict)
+    }
+
+    async fn read(&mut self) -> Result<(), LeaseError> {
+        let read = self.api.get_opt(LEASE_NAME).await?;
+        self.take_in(read);
+        Ok(())
+    }
+
+    /// Writes on the resourceVersion seen (none: creates); the reply is what is seen next.
+    async fn write(&mut self, lease: Lease) -> Result<(), LeaseError> {
+        self.stale = true;
+        let params = PostParams { field_manager: Some(LEASE_NAME.to_owned()), ..PostParams::default() };
+        let written = match lease.metadata.resource_version {
+            Some(_) => self.api.replace(LEASE_NAME, &params, &lease).await?,
+            None => self.api.create(&params, &lease).await?,
+        };
+        self.take_in(Some(written));
+        Ok(())
+    }
+
+    fn take_in(&mut self, lease: Option<Lease>) {
+        let now = (self.clock)();
+        let read = lease.as_ref().map(|lease| {
+            let spec = lease.spec.as_ref();
+            let seconds = spec.and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
+            Seen {
+                version: lease.metadata.resource_version.clone().unwrap_or_default(),
+                holder: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default(),
+                duration: Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
+                since: now,
+            }
+        });
+        self.seen = remember(self.seen.take(), read);
+        self.lease = lease;
+        self.stale = false;
+    }
+
+    fn claimed(&self) -> Lease {
+        let now = MicroTime(Timestamp::now());
+        let mut lease = self.lease.clone().unwrap_or_else(|| Lease {
+            metadata: ObjectMeta { name: Some(LEASE_NAME.to_owned()), ..ObjectMeta::default() },
+            spec: None,
+        });
+        let before = lease.spec.take().unwrap_or_default();
+        let ours = before.holder_identity.as_deref() == Some(self.identity());
+        let seconds = self.candidate.timing.lease_duration.as_secs();
+        let transitions = before.lease_transitions.unwrap_or(0);
+        lease.spec = Some(LeaseSpec {
+            holder_identity: Some(self.candidate.identity.clone()),
+            lease_duration_seconds: Some(i32::try_from(seconds).unwrap_or(i32::MAX)),
+            acquire_time: before.acquire_time.filter(|_| ours).or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            lease_transitions: Some(if ours { transitions } else { transitions.saturating_add(1) }),
+            ..before
+        });
+        lease
+    }
+
+    fn cleared(&self) -> Lease {
+        let mut lease = self.lease.clone().unwrap_or_default();
+        let spec = lease.spec.get_or_insert_default();
+        spec.holder_identity = Some(String::new());
+        // As client-go writes it: its candidates, too, take such a Lease at once.
+        spec.lease_duration_seconds = Some(1);
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        lease
+    }
+}
+
+async fn bounded<T>(timeout: Duration, call: impl Future<Output = Result<T, LeaseError>>) -> Result<T, LeaseError> {
+    tokio::time::timeout(timeout, call).await.unwrap_or(Err(LeaseError::Timeout(timeout)))
+}
+
+impl From<kube::Error> for LeaseError {
+    fn from(error: kube::Error) -> LeaseError {
+        match error {
+            kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() => LeaseError::Conflict,
+            kube::Error::Api(status) if status.is_forbidden() => LeaseError::Forbidden(status.message.clone()),
+            error => LeaseError::Other(error.to_string()),
+        }
+    }
+}

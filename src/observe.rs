@@ -1,0 +1,142 @@
+//! Gathers what the planner decides on. Reads only, and keeps what the round finds out on its way.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::act::World;
+use crate::api::TerraformCloudRole;
+use crate::cluster::ClusterError;
+use crate::marker::attempt;
+use crate::plan::observed::{Facts, Nonce, Observed, Secret, Trouble, TroubleKind};
+use crate::secret;
+
+/// One pass over one role: from a fresh read of it to a rest.
+pub struct Round {
+    /// The role, from the last read or write.
+    pub role: TerraformCloudRole,
+    /// Its Secret, from the last read or write after the role's first read.
+    pub secret: Secret,
+    /// What the round found out or did.
+    pub facts: Facts,
+    /// What went wrong, in this round or, until its retry, before.
+    pub trouble: Option<Trouble>,
+    /// The trouble is this round's own.
+    pub failed: bool,
+    /// The token that this round minted, for the case that its role turns out to be gone.
+    pub minted_token_id: Option<String>,
+    /// The resourceVersion at which the Secret was read whole and found in order.
+    pub verified: Option<String>,
+    namespace: Namespace,
+}
+
+/// What is known of a role's namespace.
+#[derive(Clone, Debug, Default)]
+pub struct Namespace {
+    /// It is being deleted.
+    pub going: bool,
+    /// Its labels; `None` where the operator may not read them.
+    pub labels: Option<BTreeMap<String, String>>,
+}
+
+impl Round {
+    /// Reads the role and then its Secret, both from the API server; `None` where the role is gone.
+    ///
+    /// The order counts: a Secret that is read before its role could be taken for one that an attempt recorded since has not reached.
+    pub async fn begin(
+        world: &World,
+        (namespace, name): (&str, &str),
+        verified: Option<String>,
+        place: Namespace,
+    ) -> Result<Option<Round>, ClusterError> {
+        let Some(role) = world.cluster.get::<TerraformCloudRole>(namespace, name).await? else { return Ok(None) };
+        let mut round = Round {
+            role,
+            secret: Secret::Absent,
+            facts: Facts::default(),
+            trouble: None,
+            failed: false,
+            minted_token_id: None,
+            verified,
+            namespace: place,
+        };
+        round.read_secret(world).await?;
+        Ok(Some(round))
+    }
+
+    /// Reads the Secret's metadata anew.
+    pub async fn read_secret(&mut self, world: &World) -> Result<(), ClusterError> {
+        let meta = world.cluster.secret(self.namespace(), &self.role.secret_name()).await?;
+        self.see_secret(world, meta.as_ref().map(|m| &m.metadata));
+        Ok(())
+    }
+
+    /// Takes the Secret's metadata, from a read or from a write's reply.
+    pub fn see_secret(&mut self, world: &World, meta: Option<&ObjectMeta>) {
+        let verified = meta.is_some_and(|m| m.resource_version.is_some() && m.resource_version == self.verified);
+        self.secret = secret::view(meta, &self.role, &world.installation, verified);
+    }
+
+    /// The Secret is known to be in order as it stands there now.
+    pub fn see_own_write(&mut self, world: &World, meta: &ObjectMeta) {
+        self.verified = meta.resource_version.clone();
+        self.see_secret(world, Some(meta));
+    }
+
+    /// Notes a failure of this round.
+    pub fn fail(&mut self, kind: TroubleKind, words: String) {
+        self.failed = true;
+        self.trouble = Some(Trouble::new(kind, words));
+    }
+
+    /// All that the planner looks at.
+    pub fn observed(&self, world: &World) -> Observed {
+        let key = self.role.config_key();
+        let session = world.accounts.session(&key);
+        let mut random = [0; 20];
+        // Without randomness no attempt can be named: the zeros would be used twice. The kernel's source does not fail once it is up.
+        let random_is_there = getrandom::fill(&mut random).is_ok();
+        let mut trouble = self.trouble.clone();
+        if !random_is_there {
+            trouble = Some(Trouble::new(TroubleKind::Cluster, "the machine's source of randomness failed".into()));
+        }
+        let (name, seconds) = random.split_at(16);
+        let seconds = seconds.iter().fold(0_i64, |sum, byte| (sum << 8 | i64::from(*byte)) % 3600);
+        Observed {
+            role: self.role.clone(),
+            namespace_going: self.namespace.going,
+            namespace_labels: self.namespace.labels.clone(),
+            config: session.as_ref().map(|session| session.observed(&key)),
+            secret: self.secret.clone(),
+            facts: self.facts.clone(),
+            trouble,
+            now: session.as_ref().and_then(|session| session.now()),
+            api_now: world.cluster.now(),
+            wall: Timestamp::now(),
+            nonce: Nonce { attempt: attempt(name.try_into().unwrap_or_default()), seconds },
+            installation: world.installation.clone(),
+            settling_time: world.settling_time,
+        }
+    }
+
+    /// Namespace of the role.
+    pub fn namespace(&self) -> &str {
+        self.role.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// Name of the role.
+    pub fn name(&self) -> &str {
+        self.role.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// UID of the role.
+    pub fn uid(&self) -> &str {
+        self.role.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// The role's resourceVersion as last seen.
+    pub fn resource_version(&self) -> &str {
+        self.role.metadata.resource_version.as_deref().unwrap_or_default()
+    }
+}

@@ -1,0 +1,77 @@
+//! The Secret is the commit point: whatever attempt stands in it has won, whatever the intent says.
+
+use super::observed::{Observed, Secret, Shown};
+use super::step::Step;
+use super::subject::Subject;
+use super::{book, inspection, slot, status, subject};
+use crate::api::{Held, Source};
+
+/// Records what the Secret holds, where the status does not know it yet.
+pub fn plan(o: &Observed) -> Option<Step> {
+    let Secret::Ours(secret) = &o.secret else { return None };
+    let record = secret.record.as_ref()?;
+    let known = status(o);
+    let Some(held) = &record.held else {
+        if known.is_some_and(|s| s.current.is_some()) {
+            return Some(book::withdrawn(o));
+        }
+        // A wiped status: that this role was once served stands in the Secret.
+        if known.is_none_or(|s| s.handled.is_none()) {
+            let mut status = book::base(o);
+            status.handled = Some(record.answers.clone());
+            return Some(Step::Record(Box::new(status), Vec::new()));
+        }
+        return None;
+    };
+    if known.and_then(|s| s.current.as_ref()).is_some_and(|c| c.attempt == held.attempt) {
+        return None;
+    }
+    let now = o.now?;
+    if known.and_then(|s| s.intent.as_ref()).is_some_and(|i| i.record.attempt == held.attempt) {
+        return Some(book::adopt(o, secret, held, source(o, held), now));
+    }
+    // Neither the attempt under way nor the one recorded: a wiped status, another replica's late write, or a tenant's
+    // edit. What was revoked once must not be adopted, so TFC has to show it.
+    subject::account(o)?;
+    match confirmed(o, held) {
+        Confirmed::Yes => Some(book::adopt(o, secret, held, Source::Secret, now)),
+        Confirmed::No => None,
+        Confirmed::Ask if o.trouble.is_none() => {
+            Subject::parse(&held.subject).map(|subject| Step::Inspect(inspection(&subject, &held.token_id)))
+        }
+        Confirmed::Ask => None,
+    }
+}
+
+/// Whether the token id comes from this round's own mint, or by way of the Secret.
+pub fn source(o: &Observed, held: &Held) -> Source {
+    if o.facts.minted.as_deref() == Some(held.attempt.as_str()) { Source::Reply } else { Source::Secret }
+}
+
+/// The Secret holds an attempt that TFC does not confirm: its value counts as lost.
+pub fn disproved(o: &Observed, held: &Held) -> bool {
+    confirmed(o, held) == Confirmed::No
+}
+
+#[derive(PartialEq, Eq)]
+enum Confirmed {
+    Yes,
+    No,
+    Ask,
+}
+
+fn confirmed(o: &Observed, held: &Held) -> Confirmed {
+    match Subject::parse(&held.subject) {
+        None => Confirmed::No,
+        Some(subject) if subject.is_slot() => match &o.facts.slot {
+            None => Confirmed::Ask,
+            Some(look) if slot::is_held(look, held) => Confirmed::Yes,
+            Some(_) => Confirmed::No,
+        },
+        Some(_) => match o.facts.shown.get(&held.token_id) {
+            None => Confirmed::Ask,
+            Some(Shown::Ours(attempt)) if *attempt == held.attempt => Confirmed::Yes,
+            Some(_) => Confirmed::No,
+        },
+    }
+}

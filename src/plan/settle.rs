@@ -1,0 +1,243 @@
+//! Former tokens and attempts of unknown fate: each is kept until it is proven dead.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::observed::{AccountKind, MarkedToken, Observed, Secret, Shown};
+use super::step::{Inspection, Note, Revocation, Step};
+use super::subject::{self, Subject};
+use super::terms::{self, Life, Terms};
+use super::{book, renew_at, slot, status};
+use crate::api::{Intent, Record, Source};
+
+/// What expired by the API server's clock this long ago has expired by any.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
+
+/// Takes out of the status what is proven dead, and moves what turned out to be something else.
+pub fn forget(o: &Observed) -> Option<Step> {
+    let before = status(o)?;
+    let mut status = book::base(o);
+    let mut notes = Vec::new();
+    status.intent = status.intent.filter(|i| !o.facts.gone.contains(&i.record.attempt));
+    status.predecessors.clear();
+    for predecessor in &before.predecessors {
+        match predecessor_fate(o, predecessor) {
+            Fate::Open => status.predecessors.push(predecessor.clone()),
+            Fate::Revoked => notes.push(Note::Revoked(predecessor.clone())),
+            Fate::Expired => {}
+            Fate::Misnamed => status.unsettled.push(by_its_marker(predecessor)),
+        }
+    }
+    let kept = status.unsettled.split_off(before.unsettled.len());
+    status.unsettled.clear();
+    for attempt in &before.unsettled {
+        if let (Some(token), Some(now)) = (used(o, attempt), o.now) {
+            status.predecessors.push(book::found(attempt, &token.id, now));
+        } else if !is_dead(o, attempt) {
+            status.unsettled.push(attempt.clone());
+        } else if o.facts.gone.contains(&attempt.record.attempt) {
+            notes.push(Note::Revoked(attempt.record.clone()));
+        }
+    }
+    status.unsettled.extend(kept);
+    let changed = status.intent != before.intent
+        || status.predecessors != before.predecessors
+        || status.unsettled != before.unsettled;
+    changed.then(|| Step::Record(Box::new(status), notes))
+}
+
+/// The next revocation, or the question that has to be asked before it.
+pub fn plan(o: &Observed, now: Timestamp) -> Option<Step> {
+    let status = status(o)?;
+    let predecessors = status.predecessors.iter().filter(|p| is_due(o, p, now) && can_prove(o, p));
+    let unsettled = status.unsettled.iter().filter(|u| is_ripe(o, u, now) && can_prove(o, &u.record));
+    predecessors.filter_map(|p| revoke_known(o, p)).chain(unsettled.filter_map(|u| revoke_unknown(o, u))).next()
+}
+
+/// Whether a record waits for a proof that nobody can give at the moment.
+pub fn is_unproven(o: &Observed, record: &Record) -> bool {
+    let refused = o.facts.hidden.contains(&record.attempt) && !is_gone_for(o, record);
+    let walked = o.facts.walk.as_ref().is_some_and(|walk| !walk.complete);
+    !can_prove(o, record) || refused && o.facts.walk.is_some() || walked
+}
+
+/// When to look again: the earliest of what will be due.
+pub fn next_wake(o: &Observed, terms: Option<&Terms>, now: Timestamp) -> Option<SignedDuration> {
+    let status = status(o)?;
+    let current = status.current.as_ref();
+    let lease = terms.and_then(|terms| match &terms.life {
+        Life::Lease(lease) if !lease.renews => current.and_then(|c| lease.lease_end(c, now)),
+        _ => None,
+    });
+    let suspended = o.role.spec.suspend && o.role.metadata.deletion_timestamp.is_none();
+    let renewal = terms.zip(current).filter(|_| !suspended).and_then(|(terms, current)| renew_at(terms, current));
+    let ends = current.into_iter().flat_map(|c| [&c.revoke_at, &c.expires_at]);
+    let predecessors = status.predecessors.iter().flat_map(|p| [&p.revoke_at, &p.expires_at]);
+    let unsettled = status.unsettled.iter().filter_map(|u| Some(terms::plus(u.since.as_ref()?.0, o.settling_time)));
+    let expiries = status.unsettled.iter().filter_map(|u| u.requested_expiry.as_ref()).map(|t| t.0);
+    let recorded = ends.chain(predecessors).flatten().map(|t| t.0);
+    let all = recorded.chain(unsettled).chain(expiries).chain(lease).chain(renewal);
+    all.filter(|at| *at > now).min().map(|at| at.duration_since(now))
+}
+
+enum Fate {
+    Open,
+    Revoked,
+    Expired,
+    Misnamed,
+}
+
+fn predecessor_fate(o: &Observed, predecessor: &Record) -> Fate {
+    if o.facts.gone.contains(&predecessor.attempt) || is_gone_for(o, predecessor) {
+        return Fate::Revoked;
+    }
+    if has_expired(o, predecessor.expires_at.as_ref().map(|t| t.0)) {
+        return Fate::Expired;
+    }
+    if book::is_slot(&predecessor.subject) {
+        let looked = o.facts.slot.as_ref().filter(|_| can_prove(o, predecessor));
+        let elsewhere = looked.is_some_and(|look| look.token.as_ref().is_none_or(|t| !slot::holds(o, t, predecessor)));
+        return if elsewhere { Fate::Revoked } else { Fate::Open };
+    }
+    match predecessor.token_id.as_ref().and_then(|id| o.facts.shown.get(id)) {
+        Some(Shown::Ours(attempt)) if *attempt == predecessor.attempt => Fate::Open,
+        // The Secret's annotation named something else. The marker will find the real one.
+        Some(Shown::Ours(_) | Shown::Foreign | Shown::Gone) if predecessor.source == Source::Secret => Fate::Misnamed,
+        _ => Fate::Open,
+    }
+}
+
+/// A 404 is a proof for whoever can see the subject: the same user, or a caller to whom the organization's tokens were listed
+/// and this one was not among them.
+fn is_gone_for(o: &Observed, record: &Record) -> bool {
+    if !o.facts.hidden.contains(&record.attempt) || !can_prove(o, record) {
+        return false;
+    }
+    match Subject::parse(&record.subject) {
+        Some(Subject::User(_)) => true,
+        Some(Subject::Team(_)) => {
+            o.facts.walk.as_ref().is_some_and(|w| w.complete && w.tokens.iter().all(|t| t.attempt != record.attempt))
+        }
+        _ => false,
+    }
+}
+
+fn is_dead(o: &Observed, attempt: &Intent) -> bool {
+    let record = &attempt.record;
+    if o.facts.gone.contains(&record.attempt) || is_gone_for(o, record) {
+        return true;
+    }
+    if has_expired(o, attempt.requested_expiry.as_ref().map(|t| t.0)) {
+        return true;
+    }
+    let ripe = o.now.is_some_and(|now| is_ripe(o, attempt, now)) && can_prove(o, record);
+    if book::is_slot(&record.subject) {
+        let elsewhere =
+            |look: &super::observed::SlotLook| look.token.as_ref().is_none_or(|t| !slot::made_by(o, t, attempt));
+        return ripe && o.facts.slot.as_ref().is_some_and(elsewhere);
+    }
+    let absent = |walk: &super::observed::Walk| walk.complete && marked(walk, record).is_none();
+    ripe && record.token_id.is_none() && o.facts.walk.as_ref().is_some_and(absent)
+}
+
+fn used<'a>(o: &'a Observed, attempt: &Intent) -> Option<&'a MarkedToken> {
+    o.facts.walk.as_ref().and_then(|walk| marked(walk, &attempt.record)).filter(|token| token.used)
+}
+
+fn marked<'a>(walk: &'a super::observed::Walk, record: &Record) -> Option<&'a MarkedToken> {
+    walk.tokens.iter().find(|t| t.attempt == record.attempt)
+}
+
+fn by_its_marker(predecessor: &Record) -> Intent {
+    let record = Record { token_id: None, ..predecessor.clone() };
+    Intent {
+        since: predecessor.issued_at.clone(),
+        requested_expiry: predecessor.expires_at.clone(),
+        secret_stood: true,
+        record,
+        ..Intent::default()
+    }
+}
+
+fn revoke_known(o: &Observed, predecessor: &Record) -> Option<Step> {
+    let subject = Subject::parse(&predecessor.subject)?;
+    let id = predecessor.token_id.as_ref()?;
+    if subject.is_slot() {
+        return match &o.facts.slot {
+            None => Some(Step::Inspect(Inspection::Slot(subject))),
+            Some(look) => look
+                .token
+                .as_ref()
+                .filter(|t| slot::holds(o, t, predecessor))
+                .map(|t| revoke(predecessor, &t.id, subject)),
+        };
+    }
+    if o.facts.hidden.contains(&predecessor.attempt) {
+        return o.facts.walk.is_none().then_some(Step::Inspect(Inspection::Walk(subject)));
+    }
+    if predecessor.source == Source::Secret && !o.facts.shown.contains_key(id) {
+        return Some(Step::Inspect(Inspection::Token(id.clone())));
+    }
+    let hidden = matches!(o.facts.shown.get(id), Some(Shown::Hidden));
+    (!hidden).then(|| revoke(predecessor, id, subject))
+}
+
+/// An attempt whose reply, or whose Secret write, got no answer. From the fence on no late write can put its token into the
+/// Secret; where no Secret stands there is none to fence, and the settling time is over.
+fn revoke_unknown(o: &Observed, attempt: &Intent) -> Option<Step> {
+    let record = &attempt.record;
+    let subject = Subject::parse(&record.subject)?;
+    if subject.is_slot() {
+        let Some(look) = &o.facts.slot else { return Some(Step::Inspect(Inspection::Slot(subject))) };
+        // While the role lives the next mint revokes it; a role that goes has to do so itself.
+        let going = o.role.metadata.deletion_timestamp.is_some();
+        let token = look.token.as_ref().filter(|t| going && slot::made_by(o, t, attempt))?;
+        return Some(revoke(record, &token.id, subject));
+    }
+    if o.facts.hidden.contains(&record.attempt) && o.facts.walk.is_some() {
+        return None;
+    }
+    let id = match (&record.token_id, &o.facts.walk) {
+        (Some(id), _) if !o.facts.hidden.contains(&record.attempt) => id.clone(),
+        (_, None) => return Some(Step::Inspect(Inspection::Walk(subject))),
+        (_, Some(walk)) => marked(walk, record)?.id.clone(),
+    };
+    match &o.secret {
+        Secret::Ours(_) if !o.facts.fenced => Some(Step::Fence),
+        _ => Some(revoke(record, &id, subject)),
+    }
+}
+
+fn revoke(record: &Record, id: &str, subject: Subject) -> Step {
+    Step::Revoke(Box::new(Revocation { attempt: record.attempt.clone(), token_id: id.to_owned(), subject }))
+}
+
+fn is_due(o: &Observed, predecessor: &Record, now: Timestamp) -> bool {
+    let over = predecessor.revoke_at.as_ref().is_none_or(|at| at.0 <= now);
+    (over || book::asked(o).revoke) && !is_in_secret(o, &predecessor.attempt)
+}
+
+fn is_ripe(o: &Observed, attempt: &Intent, now: Timestamp) -> bool {
+    let since = attempt.since.as_ref().map_or(Timestamp::MIN, |t| t.0);
+    terms::plus(since, o.settling_time) <= now && !is_in_secret(o, &attempt.record.attempt)
+}
+
+fn is_in_secret(o: &Observed, attempt: &str) -> bool {
+    let Secret::Ours(secret) = &o.secret else { return false };
+    secret.record.as_ref().and_then(|r| r.held.as_ref()).is_some_and(|held| held.attempt == attempt)
+}
+
+/// The config's account can see the subject at the record's host, so its answers count.
+fn can_prove(o: &Observed, record: &Record) -> bool {
+    let (Some(config), Some(account)) = (&o.config, subject::account(o)) else { return false };
+    let same_user = match Subject::parse(&record.subject) {
+        Some(Subject::User(id)) => account.kind == AccountKind::User && account.id == id,
+        Some(_) => true,
+        None => false,
+    };
+    config.host == record.host && same_user
+}
+
+fn has_expired(o: &Observed, expires: Option<Timestamp>) -> bool {
+    let Some(expires) = expires else { return false };
+    o.now.is_some_and(|now| expires <= now) || o.api_now.is_some_and(|now| terms::plus(expires, CLOCKS_APART) <= now)
+}

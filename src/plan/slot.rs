@@ -1,0 +1,177 @@
+//! Single slots: minting on one kills the token in it, and their tokens carry no marker. So a slot is looked at before each mint,
+//! and the exact expiry that was asked for, down to random seconds, tells whose token it holds.
+
+use jiff::Timestamp;
+
+use super::conditions::Verdict;
+use super::observed::{AccountKind, Observed, Reservation, Secret, SlotLook, SlotToken};
+use super::step::{Inspection, Step};
+use super::subject::{self, Subject};
+use super::terms::{Life, Terms};
+use super::{book, current, status};
+use crate::api::{Held, Intent, Record, RoleReason};
+
+/// What has to be known and taken before a slot is minted; `None` where all is.
+pub fn prepare(o: &Observed, subject: &Subject, terms: &Terms) -> Result<Option<Step>, Verdict> {
+    let Life::Slot(life) = &terms.life else { return Ok(None) };
+    if is_own_account(o, subject) {
+        return Err(would_revoke_own_token(subject));
+    }
+    match &o.facts.reservation {
+        None => return Ok(Some(Step::Reserve(subject.clone()))),
+        Some(Reservation::HeldBy(role)) => {
+            let message = format!(
+                "role {role} holds the slot of {subject}: one role at a time can; delete that role or this one"
+            );
+            return Err(Verdict::stuck(RoleReason::Conflict, message));
+        }
+        Some(Reservation::Held) => {}
+    }
+    let Some(look) = &o.facts.slot else { return Ok(Some(Step::Inspect(Inspection::Slot(subject.clone())))) };
+    let Some(token) = &look.token else { return Ok(None) };
+    if subject::account(o).is_some_and(|a| a.token_id.as_ref() == Some(&token.id)) {
+        return Err(would_revoke_own_token(subject));
+    }
+    if is_ours(o, token) {
+        return Ok(None);
+    }
+    if current(o).is_none() {
+        return if life.replace { Ok(None) } else { Err(occupied(subject, token)) };
+    }
+    // Told to, after this was said: a wish from before could not know.
+    let asked = book::asked(o);
+    if said_taken_over(o) && (asked.rotate || asked.revoke) {
+        return Ok(None);
+    }
+    Err(Verdict::stuck(
+        RoleReason::TakenOver,
+        format!(
+            "somebody else minted the token of {subject} ({}), which revoked this role's: annotate the role with terraformcloud.dev/rotate=<any new value> to take it back",
+            token.id
+        ),
+    ))
+}
+
+/// The slot holds the token that the Secret names.
+pub fn is_held(look: &SlotLook, held: &Held) -> bool {
+    look.token.as_ref().is_some_and(|t| t.id == held.token_id)
+}
+
+/// The slot was looked at, and holds a token that is not ours.
+pub fn taken_over(o: &Observed) -> bool {
+    match (&o.facts.slot, current(o)) {
+        (Some(SlotLook { token: Some(token) }), Some(_)) => !is_ours(o, token),
+        _ => false,
+    }
+}
+
+/// The slot was looked at, and the token in the Secret is not in it any more, killed by an attempt of ours that landed late; or
+/// the slot is empty.
+pub fn overtaken_by_our_own(o: &Observed) -> bool {
+    match (&o.facts.slot, current(o)) {
+        (Some(SlotLook { token: Some(token) }), Some(current)) => {
+            current.token_id.as_ref() != Some(&token.id) && is_ours(o, token)
+        }
+        (Some(SlotLook { token: None }), Some(current)) => book::is_slot(&current.subject),
+        _ => false,
+    }
+}
+
+/// The slot holds this record's token, as far as its source can be trusted: what came by way of the Secret must also have been
+/// made by our account, with the recorded expiry.
+pub fn holds(o: &Observed, token: &SlotToken, record: &Record) -> bool {
+    let same = record.token_id.as_ref() == Some(&token.id);
+    let confirmed = made_by_us(o, token) && token.expires_at == record.expires_at.as_ref().map(|t| t.0);
+    same && (record.source == crate::api::Source::Reply || confirmed)
+}
+
+/// The slot holds what this attempt made.
+pub fn made_by(o: &Observed, token: &SlotToken, attempt: &Intent) -> bool {
+    made_after(
+        o,
+        token,
+        attempt.requested_expiry.as_ref().map(|t| t.0),
+        attempt.since.as_ref().map(|t| t.0),
+        attempt.slot_token_id_before.as_deref(),
+    )
+}
+
+fn is_ours(o: &Observed, token: &SlotToken) -> bool {
+    let Some(status) = status(o) else { return announced(o, token) };
+    status.current.as_ref().is_some_and(|c| c.token_id.as_ref() == Some(&token.id))
+        || status.intent.iter().chain(&status.unsettled).any(|attempt| made_by(o, token, attempt))
+        || status.predecessors.iter().any(|p| holds(o, token, p))
+        || announced(o, token)
+}
+
+/// The Secret's annotation announced this mint: what is left of it where the status was wiped.
+fn announced(o: &Observed, token: &SlotToken) -> bool {
+    let Secret::Ours(secret) = &o.secret else { return false };
+    let Some(pending) = &secret.pending else { return false };
+    made_after(
+        o,
+        token,
+        pending.requested_expiry.as_ref().map(|t| t.0),
+        pending.since.as_ref().map(|t| t.0),
+        pending.slot_token_id_before.as_deref(),
+    )
+}
+
+/// Another token than before; with the expiry asked for to the second or, where the server cut it, made by our account after
+/// the attempt was written down.
+fn made_after(
+    o: &Observed,
+    token: &SlotToken,
+    requested: Option<Timestamp>,
+    since: Option<Timestamp>,
+    before: Option<&str>,
+) -> bool {
+    if before == Some(token.id.as_str()) {
+        return false;
+    }
+    let (Some(requested), Some(expires)) = (requested, token.expires_at) else { return false };
+    let cut = expires < requested && since.is_some_and(|since| token.created_at >= since) && made_by_us(o, token);
+    expires == requested || cut
+}
+
+fn made_by_us(o: &Observed, token: &SlotToken) -> bool {
+    subject::account(o).is_some_and(|account| token.created_by.as_ref() == Some(&account.id))
+}
+
+fn is_own_account(o: &Observed, subject: &Subject) -> bool {
+    match (subject::account(o).map(|a| (&a.kind, &a.token_id)), subject) {
+        (Some((AccountKind::Organization(name), _)), Subject::Organization(wanted)) => name == wanted,
+        // A team's admin token may be one of its many; only where TFC does not show its id the slot is taken for it.
+        (Some((AccountKind::Team(id), None)), Subject::TeamLegacy(wanted)) => id == wanted,
+        _ => false,
+    }
+}
+
+fn said_taken_over(o: &Observed) -> bool {
+    let said = RoleReason::TakenOver.as_str();
+    status(o).is_some_and(|s| s.conditions.iter().any(|c| c.reason == said))
+}
+
+fn would_revoke_own_token(subject: &Subject) -> Verdict {
+    Verdict::stuck(
+        RoleReason::WouldRevokeOwnToken,
+        format!(
+            "the config's own token is the token of {subject}, and minting would revoke it: give the config a user's token"
+        ),
+    )
+}
+
+fn occupied(subject: &Subject, token: &SlotToken) -> Verdict {
+    let used = match token.last_used_at {
+        Some(at) => format!("last used on {}", at.strftime("%Y-%m-%d")),
+        None => "never used".into(),
+    };
+    Verdict::stuck(
+        RoleReason::SlotOccupied,
+        format!(
+            "{subject} already has a token ({}, made on {}, {used}) and a new one would revoke it: delete it in TFC, or set spec.slot.ifOccupied to Replace",
+            token.id,
+            token.created_at.strftime("%Y-%m-%d")
+        ),
+    )
+}

@@ -1,0 +1,115 @@
+//! What one lock guards: state, clock, limits, faults and log.
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::api::{self, Request};
+use super::faults::{Fault, Faults, Met};
+use super::jsonapi::Reply;
+use super::limit::{Limiter, RateLimit, Verdict};
+use super::log::{Call, Log};
+use super::state::{Caller, Refusal, State};
+use super::world::{Product, TokenValue};
+
+/// A request as it came in.
+#[derive(Clone)]
+pub(crate) struct Incoming {
+    pub request: Request,
+    pub raw_query: String,
+    pub bearer: Option<TokenValue>,
+    /// Where unauthenticated requests are counted.
+    pub peer: String,
+}
+
+/// What the server did, before it goes on the wire.
+pub(crate) struct Acted {
+    pub reply: Reply,
+    pub verdict: Verdict,
+    pub caller: Option<Caller>,
+}
+
+pub(crate) struct Core {
+    pub state: State,
+    pub limiter: Limiter,
+    pub limit: RateLimit,
+    pub product: Product,
+    pub faults: Faults,
+    pub log: Log,
+    pub reply_delay: Duration,
+    pub unavailable: bool,
+    /// What tests have added to the system's clock.
+    pub shift: SignedDuration,
+    pub started: Instant,
+}
+
+impl Core {
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now().checked_add(self.shift).unwrap_or(Timestamp::MAX)
+    }
+
+    pub fn identify(&self, incoming: &Incoming) -> Option<Caller> {
+        self.state.identify(incoming.bearer.as_ref()?.expose(), self.now())
+    }
+
+    /// The fault that strikes a request, if any.
+    pub fn strike(&mut self, incoming: &Incoming) -> Option<Fault> {
+        if self.faults.is_empty() {
+            return None;
+        }
+        let caller = self.identify(incoming);
+        let query: Vec<String> = incoming.request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        self.faults.strike(&Met {
+            method: &incoming.request.method,
+            path: &incoming.request.path,
+            raw_query: &incoming.raw_query,
+            query: &query.join("&"),
+            account: caller.as_ref().map(|caller| caller.account.as_str()),
+            subject: caller.as_ref().map(|caller| caller.subject.as_str()),
+        })
+    }
+
+    /// Lets the request reach the state.
+    pub fn act(&mut self, incoming: &Incoming) -> Acted {
+        let now = self.now();
+        let caller = self.identify(incoming);
+        let who = caller.as_ref().map_or(incoming.peer.as_str(), |caller| caller.account.as_str());
+        let verdict = self.limiter.admit(self.limit, who, self.started.elapsed());
+        let request = &incoming.request;
+        let reply = if !verdict.allowed {
+            Reply::too_many_requests()
+        } else if request.method == "GET" && request.path == "/ping" {
+            Reply::no_content()
+        } else if let Some(caller) = &caller {
+            api::answer(&mut self.state, caller, request, &self.product, now)
+        } else {
+            Reply::refusal(&Refusal::Unauthorized, 0)
+        };
+        Acted { reply, verdict, caller }
+    }
+
+    /// Writes a call down; the number of calls so far.
+    pub fn record(
+        &mut self,
+        incoming: &Incoming,
+        caller: Option<&Caller>,
+        status: Option<u16>,
+        acted: bool,
+        fault: Option<String>,
+    ) -> u64 {
+        let request = &incoming.request;
+        let query = if incoming.raw_query.is_empty() { String::new() } else { format!("?{}", incoming.raw_query) };
+        self.log.push(Call {
+            serial: 0,
+            at: self.now(),
+            caller: caller.map(|caller| caller.account.clone()),
+            token_id: caller.map(|caller| self.state.tokens.get(caller.token).id.clone()),
+            method: request.method.clone(),
+            route: api::route_of(&request.path),
+            path: format!("{}{query}", request.path),
+            status,
+            acted,
+            fault,
+        })
+    }
+}
