@@ -466,6 +466,7 @@ impl World {
                     self.replicas[one].end_round();
                 }
             }
+            Step::Rehearse => self.replicas[one].facts.rehearsed = true,
             Step::Claim => self.claim(one, o),
             Step::Issue(order) => self.issue(one, o, *order),
             Step::Render => self.render(one, o),
