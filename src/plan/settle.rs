@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::Verdict;
 use super::observed::{AccountKind, MarkedToken, Observed, Secret, Shown};
-use super::step::{Inspection, Note, Revocation, Step};
+use super::step::{Inspection, Note, Revocation, Step, Withdrawal};
 use super::subject::{self, Subject};
 use super::terms::{self, Life, Terms};
 use super::{book, renew_at, slot, status};
@@ -54,6 +54,10 @@ pub fn plan(o: &Observed, now: Timestamp) -> Option<Step> {
         let mut status = book::base(o);
         book::give_up_intent(&mut status);
         return Some(Step::Record(Box::new(status), Vec::new()));
+    }
+    let illegible = matches!(&o.secret, Secret::Ours(secret) if secret.record.is_none());
+    if illegible && status.current.is_none() && book::has_records(status) {
+        return Some(Step::Withdraw(Withdrawal::Empty));
     }
     let predecessors = status.predecessors.iter().filter(|p| is_due(o, p, now) && can_prove(o, p));
     let unsettled = status.unsettled.iter().filter(|u| is_ripe(o, u, now) && can_prove(o, &u.record));
@@ -122,10 +126,11 @@ pub fn next_wake(o: &Observed, terms: Option<&Terms>, now: Timestamp) -> Option<
     let renewal = terms.zip(current).filter(|_| !suspended).and_then(|(terms, current)| renew_at(terms, current));
     let ends = current.into_iter().flat_map(|c| [&c.revoke_at, &c.expires_at]);
     let predecessors = status.predecessors.iter().flat_map(|p| [&p.revoke_at, &p.expires_at]);
+    let landed = status.predecessors.iter().filter_map(|p| landed_at(o, p));
     let unsettled = status.unsettled.iter().filter_map(|u| Some(terms::plus(u.since.as_ref()?.0, o.settling_time)));
     let expiries = status.unsettled.iter().filter_map(|u| u.requested_expiry.as_ref()).map(|t| t.0);
     let recorded = ends.chain(predecessors).flatten().map(|t| t.0);
-    let all = recorded.chain(unsettled).chain(expiries).chain(lease).chain(renewal);
+    let all = recorded.chain(landed).chain(unsettled).chain(expiries).chain(lease).chain(renewal);
     all.filter(|at| *at > now).min().map(|at| at.duration_since(now))
 }
 
@@ -265,7 +270,17 @@ fn is_due(o: &Observed, predecessor: &Record, now: Timestamp) -> bool {
     let over = predecessor.revoke_at.as_ref().is_none_or(|at| at.0 <= now);
     // A role that goes takes its Secret along, so nobody is left whom an overlap would serve.
     let going = o.role.metadata.deletion_timestamp.is_some();
-    (over || going || book::asked(o).revoke) && !is_in_secret(o, &predecessor.attempt)
+    let asked = over || going || book::asked(o).revoke;
+    asked
+        && landed_at(o, predecessor).is_none_or(|at| at <= now || at > terms::plus(now, o.settling_time))
+        && !is_in_secret(o, &predecessor.attempt)
+}
+
+/// From when on no late write of the Secret can bring this token back, even if somebody deletes the Secret: where its minter got
+/// no answer, or died, the create may have been sent twice. An issue in the future is a tenant's word, and delays nothing.
+fn landed_at(o: &Observed, token: &Record) -> Option<Timestamp> {
+    let issued = token.issued_at.as_ref().filter(|_| token.source == Source::Secret)?;
+    Some(terms::plus(issued.0, o.settling_time))
 }
 
 fn is_ripe(o: &Observed, attempt: &Intent, now: Timestamp) -> bool {
@@ -275,7 +290,9 @@ fn is_ripe(o: &Observed, attempt: &Intent, now: Timestamp) -> bool {
 
 fn is_in_secret(o: &Observed, attempt: &str) -> bool {
     let Secret::Ours(secret) = &o.secret else { return false };
-    secret.record.as_ref().and_then(|r| r.held.as_ref()).is_some_and(|held| held.attempt == attempt)
+    // Somebody removed the record: it may be any.
+    let Some(record) = &secret.record else { return true };
+    record.held.as_ref().is_some_and(|held| held.attempt == attempt)
 }
 
 /// The config's account can see the subject at the record's host, so its answers count.

@@ -239,7 +239,8 @@ impl Build {
     }
 
     pub fn predecessor(self, attempt: &str, revoke_at: i64) -> Self {
-        let record = Record { revoke_at: Some(time(revoke_at)), ..self.record(attempt) };
+        let record = self.record(attempt);
+        let record = Record { revoke_at: Some(time(revoke_at)), issued_at: Some(time(-HOUR)), ..record };
         self.served().status(|s| s.predecessors.push(record))
     }
 

@@ -88,8 +88,9 @@ fn an_incident_mints_first_and_then_revokes_every_predecessor_at_once() {
     let mut adopted = asked.intent("a2", 0).secret_holds("a2");
     let wish = Answers { revoke: Some("1".into()), ..Default::default() };
     adopted = adopted.status(|s| s.intent.as_mut().unwrap().answers = wish);
+    let adopted = adopted.at(2 * MINUTE);
     let status = adopted.records();
-    assert!(status.predecessors.iter().all(|p| p.revoke_at.as_ref().unwrap().0 <= t(0)), "{status:?}");
+    assert!(status.predecessors.iter().all(|p| p.revoke_at.as_ref().unwrap().0 <= t(2 * MINUTE)), "{status:?}");
     assert_eq!(status.predecessors.len(), 2);
     assert!(matches!(adopted.status(|s| *s = status).plan(), Step::Revoke(_)));
 }
@@ -149,4 +150,14 @@ fn a_changed_template_rewrites_the_secret_from_the_value_it_holds() {
 fn an_intent_whose_cause_is_gone_is_kept_as_unsettled() {
     let status = issued().intent("a2", 0).records();
     assert_eq!((status.intent, status.unsettled[0].record.attempt.as_str()), (None, "a2"));
+}
+
+#[test]
+fn a_create_that_may_have_been_sent_twice_holds_a_revocation_until_it_can_no_longer_land() {
+    let fresh = role().current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE).status(|s| {
+        s.predecessors[0].source = crate::api::Source::Secret;
+        s.predecessors[0].issued_at = Some(time(0));
+    });
+    assert_eq!(fresh.rests().wake_in, Some(secs(MINUTE)));
+    assert!(matches!(fresh.at(2 * MINUTE).plan(), Step::Inspect(_)));
 }

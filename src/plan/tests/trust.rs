@@ -83,3 +83,18 @@ fn an_id_that_came_by_way_of_the_secret_is_revoked_only_after_tfc_showed_our_mar
 fn an_id_from_a_reply_is_revoked_without_another_look() {
     assert_eq!(role().current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE).revokes().token_id, "at-a1");
 }
+
+#[test]
+fn nothing_is_revoked_while_the_secret_does_not_say_what_it_holds() {
+    let illegible = role().current("a2").secret_holds("a2").ours(|s| s.record = None).predecessor("a1", 0).at(MINUTE);
+    assert!(matches!(illegible.plan(), Step::Rest(_)), "{:?}", illegible.plan());
+    let refused = role().served().predecessor("a1", 0).secret_emptied().ours(|s| s.record = None).allow(&[]);
+    assert_eq!(refused.plan(), Step::Withdraw(crate::plan::step::Withdrawal::Empty));
+}
+
+#[test]
+fn a_value_is_read_once_before_it_is_believed_to_be_what_the_record_says() {
+    let rebuilt = wiped().ours(|s| s.verified = false).shown("at-a1", Shown::Ours("a1".into()));
+    let status = rebuilt.records();
+    assert_eq!(rebuilt.status(|s| *s = status).plan(), Step::Render);
+}
