@@ -15,3 +15,4 @@ mod suspend;
 mod terms;
 mod trust;
 mod wake;
+mod world;
