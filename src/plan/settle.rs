@@ -187,7 +187,7 @@ fn is_dead(o: &Observed, attempt: &Intent) -> bool {
     let ripe = o.now.is_some_and(|now| is_ripe(o, attempt, now)) && can_prove(o, record);
     if book::is_slot(&record.subject) {
         let elsewhere =
-            |look: &super::observed::SlotLook| look.token.as_ref().is_none_or(|t| !slot::made_by(o, t, attempt));
+            |look: &super::observed::SlotLook| look.token.as_ref().is_none_or(|t| !slot::is_maker(o, t, attempt));
         return ripe && o.facts.slot.as_ref().is_some_and(elsewhere);
     }
     let absent = |walk: &super::observed::Walk| walk.complete && marked(walk, record).is_none();

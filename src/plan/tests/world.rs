@@ -16,7 +16,7 @@ use crate::plan::observed::{
 };
 use crate::plan::step::{Inspection, Order, Revocation, Step, Withdrawal};
 
-const SEEDS: u64 = 1500;
+const SEEDS: u64 = 4000;
 const EVENTS: u64 = 150;
 /// No round of a correct planner needs more steps: a slot's first mint takes nine.
 const STEPS_A_ROUND: u32 = 40;
