@@ -56,7 +56,8 @@ pub fn plan(o: &Observed, now: Timestamp) -> Option<Step> {
         return Some(Step::Record(Box::new(status), Vec::new()));
     }
     let illegible = matches!(&o.secret, Secret::Ours(secret) if secret.record.is_none());
-    if illegible && status.current.is_none() && book::has_records(status) {
+    let nobodys = status.current.is_none() || o.facts.value_lost;
+    if illegible && nobodys && book::has_records(status) {
         return Some(Step::Withdraw(Withdrawal::Empty));
     }
     let predecessors = status.predecessors.iter().filter(|p| is_due(o, p, now) && can_prove(o, p));
