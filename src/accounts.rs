@@ -125,7 +125,8 @@ impl Accounts {
     pub fn put(&self, key: ConfigKey, mut session: Session) -> bool {
         let mut sessions = self.sessions.write().unwrap_or_else(PoisonError::into_inner);
         let before = sessions.get(&key);
-        let same = before.is_some_and(|b| b.terms == session.terms && b.account == session.account && b.teams() == session.teams());
+        let same = before
+            .is_some_and(|b| b.terms == session.terms && b.account == session.account && b.teams() == session.teams());
         session.epoch = if same { before.map_or(0, |b| b.epoch) } else { self.next_epoch() };
         sessions.insert(key, Arc::new(session));
         !same

@@ -24,6 +24,8 @@ pub struct Round {
     pub trouble: Option<Trouble>,
     /// The trouble is this round's own.
     pub failed: bool,
+    /// Rounds of this role that failed in a row before this one.
+    pub failures: u32,
     /// The token that this round minted, for the case that its role turns out to be gone.
     pub minted_token_id: Option<String>,
     /// The resourceVersion at which the Secret was read whole and found in order.
@@ -32,7 +34,7 @@ pub struct Round {
 }
 
 /// What is known of a role's namespace.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
     /// It is being deleted.
     pub going: bool,
@@ -57,6 +59,7 @@ impl Round {
             facts: Facts::default(),
             trouble: None,
             failed: false,
+            failures: 0,
             minted_token_id: None,
             verified,
             namespace: place,

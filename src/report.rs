@@ -13,7 +13,8 @@ use crate::plan::step::Note;
 pub async fn note(world: &World, round: &Round, note: &Note) {
     let kind = round.role.spec.kind();
     let id = |record: &Record| record.token_id.clone().unwrap_or_else(|| "of unknown id".into());
-    let until = |record: &Record| record.expires_at.as_ref().map_or_else(String::new, |t| format!(", lives until {}", t.0));
+    let until =
+        |record: &Record| record.expires_at.as_ref().map_or_else(String::new, |t| format!(", lives until {}", t.0));
     let secret = round.role.secret_name();
     let count = |counter: fn(&crate::metrics::Metrics, Kind)| {
         if let Some(kind) = kind {
@@ -23,12 +24,22 @@ pub async fn note(world: &World, round: &Round, note: &Note) {
     let (severity, reason, action, words) = match note {
         Note::Issued(record) => {
             count(crate::metrics::Metrics::issued);
-            (Severity::Normal, "Issued", "Issue", format!("token {} is in Secret {secret}{}", id(record), until(record)))
+            (
+                Severity::Normal,
+                "Issued",
+                "Issue",
+                format!("token {} is in Secret {secret}{}", id(record), until(record)),
+            )
         }
         Note::Rotated(record) => {
             count(crate::metrics::Metrics::issued);
             count(crate::metrics::Metrics::rotated);
-            (Severity::Normal, "Rotated", "Rotate", format!("successor {} is in Secret {secret}{}", id(record), until(record)))
+            (
+                Severity::Normal,
+                "Rotated",
+                "Rotate",
+                format!("successor {} is in Secret {secret}{}", id(record), until(record)),
+            )
         }
         Note::Renewed => (Severity::Normal, "Renewed", "Renew", "the lease starts anew".into()),
         Note::Revoked(record) => {
@@ -39,7 +50,8 @@ pub async fn note(world: &World, round: &Round, note: &Note) {
             (Severity::Normal, "Withdrawn", "Withdraw", format!("token {} has left Secret {secret}", id(record)))
         }
         Note::Abandoned(record) => {
-            let words = format!("gave up on token {}, which may live on: revoke it in TFC{}", id(record), until(record));
+            let words =
+                format!("gave up on token {}, which may live on: revoke it in TFC{}", id(record), until(record));
             (Severity::Warning, "Abandoned", "Revoke", words)
         }
     };
@@ -58,7 +70,9 @@ pub async fn verdict(world: &World, round: &Round, before: &[Condition]) {
     let (namespace, role) = (round.namespace(), round.name());
     match is {
         Some(now) if was.is_none_or(|w| w.reason != now.reason) => {
-            world.metrics.failed(crate::api::RoleReason::ALL.iter().find(|r| r.as_str() == now.reason).map_or("Other", |r| r.as_str()));
+            world.metrics.failed(
+                crate::api::RoleReason::ALL.iter().find(|r| r.as_str() == now.reason).map_or("Other", |r| r.as_str()),
+            );
             warn!(namespace, role, reason = now.reason, "{}", now.message);
             world.cluster.event(&regarding(round), Severity::Warning, &now.reason, "Reconcile", &now.message).await;
         }

@@ -117,7 +117,8 @@ impl Rendering {
     /// The same, with the owner reference back where someone removed it; owners of others stay.
     pub fn repair(&self, actual: &SecretValue, former: Option<&SecretRecord>) -> Value {
         let meta = &actual.metadata;
-        let (uid, version) = (meta.uid.as_deref().unwrap_or_default(), meta.resource_version.as_deref().unwrap_or_default());
+        let (uid, version) =
+            (meta.uid.as_deref().unwrap_or_default(), meta.resource_version.as_deref().unwrap_or_default());
         let mut patch = self.patch(uid, version, former);
         if !self.is_owned(meta) {
             let others = meta.owner_references.iter().flatten().map(|owner| json!(owner));
@@ -142,9 +143,8 @@ impl Rendering {
             map.as_ref().and_then(|m| m.get(key)).is_some_and(|v| v == value)
         };
         let stale = record_of(meta).is_none_or(|record| record != self.record);
-        let data = self.data.iter().all(|(key, value)| {
-            actual.get(key).is_some_and(|bytes| *BASE64.encode(&bytes) == **value)
-        });
+        let data =
+            self.data.iter().all(|(key, value)| actual.get(key).is_some_and(|bytes| *BASE64.encode(&bytes) == **value));
         let labels = self.labels.iter().all(|(k, v)| contains(&meta.labels, k, v));
         let annotations = self.annotations.iter().all(|(k, v)| contains(&meta.annotations, k, v));
         self.is_owned(meta) && !stale && data && labels && annotations
@@ -160,7 +160,12 @@ impl Rendering {
 }
 
 /// What a Secret of the role's choice is to it.
-pub fn view(meta: Option<&ObjectMeta>, role: &TerraformCloudRole, installation: &Installation, verified: bool) -> Secret {
+pub fn view(
+    meta: Option<&ObjectMeta>,
+    role: &TerraformCloudRole,
+    installation: &Installation,
+    verified: bool,
+) -> Secret {
     let Some(meta) = meta else { return Secret::Absent };
     let uid = role.metadata.uid.as_deref().unwrap_or_default();
     let owned = meta.owner_references.iter().flatten().any(|r| r.uid == uid && r.controller == Some(true));
@@ -202,11 +207,8 @@ fn data(role: &TerraformCloudRole, held: &Held, token: &TokenValue) -> BTreeMap<
         }
     }
     // A token holds no character that JSON would escape.
-    let credentials = Zeroizing::new(format!(
-        "{{\"credentials\":{{\"{}\":{{\"token\":\"{}\"}}}}}}\n",
-        held.host,
-        token.expose()
-    ));
+    let credentials =
+        Zeroizing::new(format!("{{\"credentials\":{{\"{}\":{{\"token\":\"{}\"}}}}}}\n", held.host, token.expose()));
     data.insert("credentials.tfrc.json".to_owned(), encode(&credentials));
     if let Some(name) = environment_name(&held.host) {
         data.insert(name, encode(token.expose()));

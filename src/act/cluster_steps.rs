@@ -205,7 +205,13 @@ pub async fn fence(world: &World, round: &mut Round) -> After {
     }
 }
 
-async fn annotate(world: &World, round: &mut Round, secret: &OurSecret, name: &str, text: &str) -> Result<(), ClusterError> {
+async fn annotate(
+    world: &World,
+    round: &mut Round,
+    secret: &OurSecret,
+    name: &str,
+    text: &str,
+) -> Result<(), ClusterError> {
     let current = round.role.status.as_ref().and_then(|s| s.current.as_ref());
     let in_order = secret.verified || current.is_some_and(|c| c.secret_resource_version == secret.resource_version);
     let patch = json!({"metadata": {

@@ -145,26 +145,33 @@ async fn store(
         match result {
             Ok(meta) => return Written::Won(meta),
             Err(ClusterError::Refused(refusal)) if !doubtful => return Written::Refused(refusal.to_string()),
-            Err(ClusterError::Conflict | ClusterError::NotFound) => match world.cluster.secret(namespace, &name).await {
-                Ok(meta) => {
-                    let seen = crate::secret::view(meta.as_ref().map(|m| &m.metadata), &round.role, &world.installation, false);
-                    if let (Some(meta), true) = (meta, holds(&seen, &order.attempt)) {
-                        return Written::Won(meta);
+            Err(ClusterError::Conflict | ClusterError::NotFound) => {
+                match world.cluster.secret(namespace, &name).await {
+                    Ok(meta) => {
+                        let seen = crate::secret::view(
+                            meta.as_ref().map(|m| &m.metadata),
+                            &round.role,
+                            &world.installation,
+                            false,
+                        );
+                        if let (Some(meta), true) = (meta, holds(&seen, &order.attempt)) {
+                            return Written::Won(meta);
+                        }
+                        let may_land = doubtful && order.secret.is_none();
+                        if !order.subject.is_slot() || !still_ours(client, order, token_id).await {
+                            return Written::Lost { may_land };
+                        }
+                        // The Secret's resourceVersion was read first and the slot after it, and the slot is ours: the value in hand is
+                        // the one that lives.
+                        target = match seen {
+                            Secret::Ours(secret) => Some((secret.uid, secret.resource_version)),
+                            Secret::Absent => None,
+                            Secret::Foreign => return Written::Lost { may_land },
+                        };
                     }
-                    let may_land = doubtful && order.secret.is_none();
-                    if !order.subject.is_slot() || !still_ours(client, order, token_id).await {
-                        return Written::Lost { may_land };
-                    }
-                    // The Secret's resourceVersion was read first and the slot after it, and the slot is ours: the value in hand is
-                    // the one that lives.
-                    target = match seen {
-                        Secret::Ours(secret) => Some((secret.uid, secret.resource_version)),
-                        Secret::Absent => None,
-                        Secret::Foreign => return Written::Lost { may_land },
-                    };
+                    Err(_) => doubtful = true,
                 }
-                Err(_) => doubtful = true,
-            },
+            }
             Err(ClusterError::Unknown(_) | ClusterError::Refused(_)) => doubtful = true,
         }
         if started.elapsed() > REPEAT || world.leadership.ensure().is_err() {
@@ -188,7 +195,13 @@ async fn still_ours(client: &Client, order: &Order, token_id: &str) -> bool {
 async fn revoke_own(round: &mut Round, client: &Client, order: &Order, token_id: &str) {
     match client.revoke(Class::Revocation, token_id).await {
         Ok(()) => {
-            info!(namespace = round.namespace(), role = round.name(), step = "Issue", token_id, "revoked: it did not reach the Secret");
+            info!(
+                namespace = round.namespace(),
+                role = round.name(),
+                step = "Issue",
+                token_id,
+                "revoked: it did not reach the Secret"
+            );
             round.facts.gone.insert(order.attempt.clone());
         }
         Err(error) => {

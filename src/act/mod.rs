@@ -2,7 +2,7 @@
 
 mod cluster_steps;
 mod issue;
-mod status;
+pub mod status;
 mod tfc_steps;
 
 use std::sync::Arc;

@@ -61,7 +61,8 @@ async fn undo(world: &World, round: &mut Round) {
     warn!(namespace = round.namespace(), role = round.name(), token_id, "the role went while its token was minted");
     if let Secret::Ours(secret) = &round.secret {
         let name = round.role.secret_name();
-        let deleted = world.cluster.delete_secret(round.namespace(), &name, &secret.uid, &secret.resource_version).await;
+        let deleted =
+            world.cluster.delete_secret(round.namespace(), &name, &secret.uid, &secret.resource_version).await;
         if let Err(error) = deleted {
             warn!(namespace = round.namespace(), secret = name, %error, "its Secret could not be deleted");
         }

@@ -107,7 +107,8 @@ async fn walk(world: &World, round: &mut Round, client: &Client, subject: &Subje
     if matches!(scope, ListScope::Organization { .. }) && listing.tokens.len() >= PAGE {
         let again = client.list(Class::Revocation, &scope).await?;
         complete = listing.total.is_some() && listing.total == again.total;
-        let known: Vec<TokenInfo> = again.tokens.into_iter().filter(|t| listing.tokens.iter().all(|k| k.id != t.id)).collect();
+        let known: Vec<TokenInfo> =
+            again.tokens.into_iter().filter(|t| listing.tokens.iter().all(|k| k.id != t.id)).collect();
         listing.tokens.extend(known);
     }
     let team = match subject {
@@ -190,7 +191,9 @@ pub async fn revoke(world: &World, round: &mut Round, revocation: &Revocation) -
 /// Where the server does not take a slot's token by its id it is deleted by the slot, which must hold it at the last look.
 async fn empty_slot(round: &mut Round, client: &Client, slot: &tfc::Slot, revocation: &Revocation) -> After {
     let result = match client.slot(Class::Revocation, slot).await {
-        Ok(Some(token)) if token.id == revocation.token_id => client.delete_slot(Class::Revocation, slot).await.map(|_| ()),
+        Ok(Some(token)) if token.id == revocation.token_id => {
+            client.delete_slot(Class::Revocation, slot).await.map(|_| ())
+        }
         Ok(_) => Ok(()),
         Err(error) => Err(error),
     };

@@ -285,6 +285,10 @@ pub struct AdminToken {
     /// When it expires; absent where TFC does not show it or it never does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
+    /// Name of the Secret that it was read from.
+    #[schemars(length(max = 253))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
 }
 
 /// The server behind the address.

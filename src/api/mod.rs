@@ -11,9 +11,9 @@ pub mod reasons;
 pub mod record;
 pub mod reference;
 pub mod role;
-pub mod secret_record;
 mod role_impl;
 mod schema;
+pub mod secret_record;
 #[cfg(test)]
 mod tests;
 
@@ -26,8 +26,8 @@ pub use reasons::{ConfigReason, RoleReason, reasons_table};
 pub use record::{Answers, Intent, Record, Source};
 pub use reference::api_reference;
 pub use role::{TerraformCloudRole, TerraformCloudRoleSpec, TerraformCloudRoleStatus};
-pub use secret_record::{Held, Pending, SecretRecord};
 pub use role_impl::Kind;
+pub use secret_record::{Held, Pending, SecretRecord};
 
 /// Both kinds, as they are installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {

@@ -103,7 +103,8 @@ impl Cluster {
         let read = call.method == Method::GET;
         let request = call.request()?;
         let reply = tokio::time::timeout(DEADLINE, self.exchange(request));
-        let bytes = reply.await.map_err(|_| ClusterError::Unknown("the API server gave no answer in time".into()))??;
+        let bytes =
+            reply.await.map_err(|_| ClusterError::Unknown("the API server gave no answer in time".into()))??;
         // Neither the error nor a log may show the body.
         serde_json::from_slice(&bytes).map_err(|e| {
             let what = if read { "can't be understood" } else { "can't be understood, though it was accepted" };

@@ -50,7 +50,12 @@ impl Cluster {
     }
 
     /// Gives the slot's Lease back, if this role holds it.
-    pub async fn release_slot(&self, namespace: &str, (host, subject): (&str, &str), uid: &str) -> Result<(), ClusterError> {
+    pub async fn release_slot(
+        &self,
+        namespace: &str,
+        (host, subject): (&str, &str),
+        uid: &str,
+    ) -> Result<(), ClusterError> {
         let path = format!("{}/{}", leases(namespace), lease_name(host, subject));
         let lease: Value = match self.call(Call::new(Method::GET, path.clone())).await {
             Ok(lease) => lease,

@@ -27,6 +27,11 @@ fn path<K: Kind>(namespace: &str, name: &str) -> String {
 }
 
 impl Cluster {
+    /// Whatever stands at a path of the API.
+    pub async fn get_path<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClusterError> {
+        self.call(Call::new(Method::GET, path.to_owned())).await
+    }
+
     /// The object as the API server holds it, from a consistent read; `None` where there is none.
     pub async fn get<K: Kind>(&self, namespace: &str, name: &str) -> Result<Option<K>, ClusterError> {
         match self.call(Call::new(Method::GET, path::<K>(namespace, name))).await {

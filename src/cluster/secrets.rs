@@ -67,7 +67,12 @@ impl Cluster {
     }
 
     /// Creates a Secret; `Conflict` where one of that name exists.
-    pub async fn create_secret(&self, namespace: &str, secret: Value, dry_run: bool) -> Result<SecretMeta, ClusterError> {
+    pub async fn create_secret(
+        &self,
+        namespace: &str,
+        secret: Value,
+        dry_run: bool,
+    ) -> Result<SecretMeta, ClusterError> {
         let path = format!("/api/v1/namespaces/{namespace}/secrets");
         self.call(Call::new(Method::POST, path).body(secret).query(query(dry_run)).metadata_only()).await
     }
@@ -80,7 +85,8 @@ impl Cluster {
         patch: Value,
         dry_run: bool,
     ) -> Result<SecretMeta, ClusterError> {
-        self.call(Call::new(Method::PATCH, path(namespace, name)).body(patch).query(query(dry_run)).metadata_only()).await
+        self.call(Call::new(Method::PATCH, path(namespace, name)).body(patch).query(query(dry_run)).metadata_only())
+            .await
     }
 
     /// Deletes a Secret, if it is still the one observed.

@@ -10,7 +10,7 @@ pub mod step;
 pub mod subject;
 pub mod terms;
 
-pub use book::layout;
+pub use book::{layout, time, wishes};
 
 mod adopt;
 mod book;

@@ -9,7 +9,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::budget::{Budget, Class};
-use crate::clock::ServerClock;
 use super::connection::{ConnectError, Connection};
 use super::error::{Effect, Error, Kind};
 use super::exchange::{Exchange, Gate, document};
@@ -19,6 +18,7 @@ use super::subject::{ListScope, Owner, Path, Slot};
 use super::token::TokenValue;
 use super::transport::{Call, LIMITS, Limits, OBJECT_BYTES, PAGE_BYTES, Reply, Transport};
 use super::wire::{AccountResource, Document, OrganizationResource, TeamResource, TokenResource, TokenSecret};
+use crate::clock::ServerClock;
 
 /// TFC's largest page (API page "API Overview", "Pagination").
 const PAGE_SIZE: u32 = 100;

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::budget::{Budget, Class};
-use crate::clock::ServerClock;
 use super::error::{Effect, Error, Kind, judge};
 use super::observer::{CallOutcome, Observer};
 use super::transport::{BodyFault, Call, Failure, Reply, Transport};
 use super::wire;
 use crate::boottime::BootInstant;
+use crate::clock::ServerClock;
 
 /// How often a call goes back to the budget after a 429, and a read after a broken connection or a 5xx.
 const LIMITED_AGAIN: u32 = 5;

@@ -10,12 +10,12 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, Head
 use reqwest::{Certificate, Method, Url};
 use zeroize::Zeroizing;
 
-use crate::clock::parse_http_date;
 use super::connection::{ConnectError, Connection};
 use super::error::{Effect, printable};
 use super::model::ServerInfo;
 use super::subject::Path;
 use super::token::TokenValue;
+use crate::clock::parse_http_date;
 
 const JSON_API: &str = "application/vnd.api+json";
 

@@ -1,0 +1,197 @@
+//! What is kept of each role between its rounds. All of it can be lost: it saves reads and keeps the pace of retries, no more.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::api::Answers;
+use crate::boottime::BootInstant;
+use crate::plan::observed::{Trouble, TroubleKind};
+
+/// Longest pause after a refusal.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Namespace and name.
+pub type Key = (String, String);
+
+/// What is kept of all roles, by UID.
+#[derive(Default)]
+pub struct Memory(Mutex<HashMap<String, Entry>>);
+
+/// What is kept of one role.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// Where it rests, if nothing has changed since.
+    pub rested: Option<Rested>,
+    /// The last failure, until its retry.
+    pub trouble: Option<Waiting>,
+    /// Rounds that failed in a row.
+    pub failures: u32,
+    /// The resourceVersion at which its Secret was read whole and found in order.
+    pub verified: Option<String>,
+}
+
+/// A state that was looked at and needs nothing until something changes or it is time.
+#[derive(Clone, Debug)]
+pub struct Rested {
+    /// The role's resourceVersion.
+    pub role: String,
+    /// The Secret's namespace and name.
+    pub secret: Key,
+    /// The Secret's resourceVersion; `None` where there is none of ours.
+    pub secret_version: Option<String>,
+    /// The config's epoch.
+    pub epoch: Option<u64>,
+    /// When to look again.
+    pub until: Option<BootInstant>,
+}
+
+/// A failure that is waiting for its retry.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// What went wrong.
+    pub trouble: Trouble,
+    /// When it may be tried again.
+    pub until: BootInstant,
+    /// What was tried: a person's change, or the config's, is tried at once.
+    pub tried: Tried,
+}
+
+/// What a failure was met with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tried {
+    /// Generation of the role.
+    pub generation: Option<i64>,
+    /// Wishes of people.
+    pub wishes: Answers,
+    /// The config's epoch.
+    pub epoch: Option<u64>,
+    /// It was being deleted.
+    pub going: bool,
+}
+
+impl Memory {
+    /// What is kept of a role.
+    pub fn get(&self, uid: &str) -> Entry {
+        self.lock().get(uid).cloned().unwrap_or_default()
+    }
+
+    /// Keeps what a round came to.
+    pub fn put(&self, uid: &str, entry: Entry) {
+        self.lock().insert(uid.to_owned(), entry);
+    }
+
+    /// Forgets a role that is gone.
+    pub fn remove(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    /// The role has to be looked at whatever it rested on.
+    pub fn disturb(&self, uid: &str) {
+        if let Some(entry) = self.lock().get_mut(uid) {
+            entry.rested = None;
+        }
+    }
+
+    /// A Secret was seen at this resourceVersion, or gone; says whether the role that owns it has to look.
+    pub fn see_secret(&self, uid: &str, version: Option<&str>) -> bool {
+        let mut entries = self.lock();
+        let Some(entry) = entries.get_mut(uid) else { return true };
+        let Some(rested) = &entry.rested else { return true };
+        let known = match (version, &rested.secret_version) {
+            (Some(seen), Some(known)) => !is_newer(seen, known),
+            // It went: the rest was on a Secret that is no more.
+            (None, _) | (Some(_), None) => false,
+        };
+        if !known {
+            entry.rested = None;
+        }
+        !known
+    }
+
+    /// After a watch began anew: the UIDs of roles in these namespaces whose Secret is not among those that exist.
+    pub fn miss_secrets(&self, seen: &HashSet<Key>, namespace: Option<&str>) -> Vec<String> {
+        let mut missed = Vec::new();
+        for (uid, entry) in self.lock().iter_mut() {
+            let misses = entry.rested.as_ref().is_some_and(|rested| {
+                rested.secret_version.is_some()
+                    && namespace.is_none_or(|namespace| rested.secret.0 == namespace)
+                    && !seen.contains(&rested.secret)
+            });
+            if misses {
+                entry.rested = None;
+                missed.push(uid.clone());
+            }
+        }
+        missed
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a resourceVersion is later than another one: they are numbers that rise (KEP-5504). Where they are not, any other is.
+pub fn is_newer(seen: &str, known: &str) -> bool {
+    match (seen.parse::<u64>(), known.parse::<u64>()) {
+        (Ok(seen), Ok(known)) => seen > known,
+        _ => seen != known,
+    }
+}
+
+/// How long to wait after a failure. A refusal needs a person and is repeated less and less; an outage is probed by its config.
+pub fn retry_in(kind: TroubleKind, failures: u32, seed: &str) -> SignedDuration {
+    let first = match kind {
+        TroubleKind::Rejected | TroubleKind::NotPermitted | TroubleKind::SecretRefused => Duration::from_secs(5),
+        TroubleKind::Unauthorized | TroubleKind::Unreachable => Duration::from_secs(5),
+        TroubleKind::Limited => Duration::from_secs(2),
+        TroubleKind::Ambiguous | TroubleKind::Cluster => Duration::from_millis(500),
+    };
+    let pause = first.saturating_mul(1 << failures.min(10)).min(LONGEST);
+    // Roles that failed together are not all tried again together: up to a quarter less, by the role's UID.
+    let share = seed.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 256;
+    SignedDuration::try_from(pause - pause * share / 1024).unwrap_or(SignedDuration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_backs_off_to_five_minutes() {
+        let pauses: Vec<i64> = (0..12).map(|n| retry_in(TroubleKind::Rejected, n, "uid").as_secs()).collect();
+        assert!(pauses.windows(2).all(|w| w[0] <= w[1]), "{pauses:?}");
+        assert!(pauses[0] <= 5 && pauses[11] <= 300 && pauses[11] >= 225, "{pauses:?}");
+    }
+
+    #[test]
+    fn resource_versions_are_compared_as_numbers() {
+        assert!(is_newer("100", "99") && !is_newer("99", "100") && !is_newer("99", "99"));
+        assert!(is_newer("a", "b"));
+    }
+
+    #[test]
+    fn a_secret_that_changed_or_went_disturbs_its_role() {
+        let memory = Memory::default();
+        let rested = Rested {
+            role: "1".into(),
+            secret: ("ns".into(), "s".into()),
+            secret_version: Some("7".into()),
+            epoch: None,
+            until: None,
+        };
+        let rest = || memory.put("uid", Entry { rested: Some(rested.clone()), ..Entry::default() });
+        rest();
+        assert!(!memory.see_secret("uid", Some("7")), "its own write");
+        assert!(!memory.see_secret("uid", Some("6")), "an event from before");
+        assert!(memory.see_secret("uid", Some("8")));
+        rest();
+        assert!(memory.see_secret("uid", None));
+        rest();
+        assert_eq!(memory.miss_secrets(&HashSet::from([("ns".into(), "s".into())]), None), Vec::<String>::new());
+        assert_eq!(memory.miss_secrets(&HashSet::new(), Some("other")), Vec::<String>::new());
+        assert_eq!(memory.miss_secrets(&HashSet::new(), Some("ns")), vec!["uid".to_owned()]);
+    }
+}

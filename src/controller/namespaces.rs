@@ -1,0 +1,80 @@
+//! Labels of namespaces, and which of them are being deleted.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, PartialObjectMeta};
+use kube::runtime::{WatchStreamExt, watcher};
+use tokio::sync::Notify;
+use tracing::warn;
+
+use crate::observe;
+
+/// What is known of the namespaces.
+#[derive(Clone, Default)]
+pub struct Namespaces {
+    known: Arc<RwLock<HashMap<String, observe::Namespace>>>,
+    ready: Arc<Notify>,
+}
+
+impl Namespaces {
+    /// What is known of a namespace; nothing where the operator may not read it.
+    pub fn get(&self, name: &str) -> observe::Namespace {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default()
+    }
+
+    /// Resolves once all are known, or it turned out that they can't be.
+    pub async fn ready(&self) {
+        self.ready.notified().await;
+    }
+
+    /// Keeps up with the namespaces, and tells `changed` of each that has other labels or goes. With `only`, of those alone.
+    pub async fn watch(self, client: kube::Client, only: Vec<String>, changed: impl Fn(&str)) {
+        let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+        let selectors: Vec<watcher::Config> = if only.is_empty() {
+            vec![watcher::Config::default().page_size(100)]
+        } else {
+            only.iter().map(|name| watcher::Config::default().fields(&format!("metadata.name={name}"))).collect()
+        };
+        let mut waiting = selectors.len();
+        let streams = selectors.into_iter().map(|config| watcher(api.clone(), config).default_backoff().boxed());
+        let mut events = futures::stream::select_all(streams);
+        let mut warned = false;
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => self.learn(object, &changed),
+                Ok(watcher::Event::Delete(object)) => {
+                    let name = object.metadata.name.unwrap_or_default();
+                    self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&name);
+                }
+                Ok(watcher::Event::Init) => {}
+                Ok(watcher::Event::InitDone) => {
+                    waiting = waiting.saturating_sub(1);
+                    if waiting == 0 {
+                        self.ready.notify_one();
+                    }
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut warned, true) {
+                        warn!(%error, "namespaces can't be read: entries of spec.allow with a Selector admit nobody (the ClusterRole grants get, list and watch on namespaces)");
+                    }
+                    self.ready.notify_one();
+                }
+            }
+        }
+    }
+
+    fn learn(&self, object: PartialObjectMeta<Namespace>, changed: &impl Fn(&str)) {
+        let name = object.metadata.name.unwrap_or_default();
+        let new = observe::Namespace {
+            going: object.metadata.deletion_timestamp.is_some(),
+            labels: Some(object.metadata.labels.unwrap_or_default()),
+        };
+        let old = self.known.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), new.clone());
+        if old.is_some_and(|old| old != new) {
+            changed(&name);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The watches, and what each event has to say to whom.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::future::join_all;
+use futures::stream::BoxStream;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, PartialObjectMeta};
+use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::{Controller, WatchStreamExt, controller, watcher};
+use kube::{Resource, ResourceExt};
+use tracing::{debug, warn};
+
+use super::configs::{self, Configs, References};
+use super::memory::Memory;
+use super::namespaces::Namespaces;
+use super::slim::Slim;
+use super::startup::Leading;
+use super::wakes::Wakes;
+use super::{Operator, Scope, roles};
+use crate::api::TerraformCloudConfig;
+use crate::api::names::{GROUP, LABEL_MANAGED_BY, OPERATOR};
+use crate::args::Settings;
+use crate::metrics;
+use crate::signals::Shutdown;
+
+/// Objects a page of a list: what is buffered at once.
+const PAGE: u32 = 250;
+
+/// What the loops of one scope are fed with.
+struct Feed {
+    scope: usize,
+    roles: BoxStream<'static, watcher::Result<Slim>>,
+    configs: BoxStream<'static, watcher::Result<TerraformCloudConfig>>,
+    role_wakes: UnboundedReceiver<ObjectRef<Slim>>,
+    config_wakes: UnboundedReceiver<ObjectRef<TerraformCloudConfig>>,
+}
+
+/// Runs all loops until `shutdown` is requested, and what has begun is done.
+pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
+    let client = leading.world.cluster.client();
+    let namespaces: Vec<Option<String>> = match settings.namespaces.as_slice() {
+        [] => vec![None],
+        names => names.iter().cloned().map(Some).collect(),
+    };
+    let (wakes, role_wakes) = Wakes::new(&namespaces);
+    let (config_wakes, wakes_of_configs) = Wakes::new(&namespaces);
+    let (removed, removals) = unbounded();
+    let (mut feeds, mut scopes) = (Vec::new(), Vec::new());
+    for (scope, (namespace, (role_wakes, config_wakes))) in
+        namespaces.iter().zip(role_wakes.into_iter().zip(wakes_of_configs)).enumerate()
+    {
+        let (role_store, roles) = watch_roles(&client, namespace.as_deref(), removed.clone());
+        let (config_store, configs) = watch_configs(&client, namespace.as_deref());
+        feeds.push(Feed { scope, roles, configs, role_wakes, config_wakes });
+        scopes.push(Scope { roles: role_store, configs: config_store });
+    }
+    let places = Namespaces::default();
+    let operator = Arc::new(Operator {
+        configs: Configs::new(config_wakes.clone(), References::new(client.clone(), config_wakes)),
+        salt: leading.salt,
+        world: leading.world,
+        settings,
+        memory: Memory::default(),
+        namespaces: places.clone(),
+        scopes,
+        wakes,
+    });
+    show_roles(&operator);
+    let told = operator.clone();
+    let watch_places = places.clone().watch(client.clone(), operator.settings.namespaces.clone(), move |namespace| {
+        told.wake_roles_in(namespace);
+    });
+    let mut helpers = vec![
+        tokio::spawn(watch_places),
+        tokio::spawn(told_of_removals(operator.clone(), removals)),
+        tokio::spawn(show_budgets(operator.clone())),
+    ];
+    for namespace in namespaces {
+        helpers.push(tokio::spawn(told_of_secrets(operator.clone(), client.clone(), namespace)));
+    }
+    places.ready().await;
+    join_all(feeds.into_iter().map(|feed| serve(operator.clone(), feed, shutdown.clone()))).await;
+    for helper in helpers {
+        helper.abort();
+    }
+}
+
+/// Runs the loops of one scope: the configs', and once those have been read, the roles'.
+async fn serve(operator: Arc<Operator>, feed: Feed, shutdown: Shutdown) {
+    let Some(scope) = operator.scopes.get(feed.scope) else { return };
+    let (roles_stop, configs_stop) = (shutdown.clone(), shutdown);
+    let concurrency = operator.settings.max_concurrent_reconciles.get();
+    let configs_loop = Controller::for_stream(feed.configs, scope.configs.clone())
+        .with_config(controller::Config::default().concurrency(16))
+        .reconcile_on(feed.config_wakes)
+        .graceful_shutdown_on(async move { configs_stop.requested().await })
+        .run(configs::reconcile, never, operator.clone())
+        .for_each(quietly);
+    let roles_loop = async {
+        // Roles decide on what their configs say, so those come first.
+        if scope.configs.wait_until_ready().await.is_ok() {
+            for config in scope.configs.state() {
+                configs::placeholder(&operator, &config);
+            }
+        }
+        Controller::for_stream(feed.roles, scope.roles.clone())
+            .with_config(controller::Config::default().concurrency(concurrency))
+            .reconcile_on(feed.role_wakes)
+            .graceful_shutdown_on(async move { roles_stop.requested().await })
+            .run(roles::reconcile, never, operator.clone())
+            .for_each(quietly)
+            .await;
+    };
+    futures::join!(configs_loop, roles_loop);
+}
+
+fn never<K>(_: Arc<K>, error: &Infallible, _: Arc<Operator>) -> controller::Action {
+    match *error {}
+}
+
+async fn quietly<T, E: std::fmt::Display>(result: Result<T, E>) {
+    // An object that went while it waited for its turn.
+    if let Err(error) = result {
+        debug!(%error, "controller");
+    }
+}
+
+fn scoped<K>(client: &kube::Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+type Watched<K> = (reflector::Store<K>, BoxStream<'static, watcher::Result<K>>);
+
+fn watch_roles(client: &kube::Client, namespace: Option<&str>, removed: UnboundedSender<Slim>) -> Watched<Slim> {
+    let (store, writer) = reflector::store();
+    let stream = watcher(scoped::<Slim>(client, namespace), watcher::Config::default().page_size(PAGE))
+        .default_backoff()
+        .inspect(move |event| {
+            if let Ok(watcher::Event::Delete(role)) = event {
+                let _ = removed.unbounded_send(role.clone());
+            }
+        })
+        .reflect(writer)
+        .applied_objects();
+    (store, stream.boxed())
+}
+
+fn watch_configs(client: &kube::Client, namespace: Option<&str>) -> Watched<TerraformCloudConfig> {
+    let (store, writer) = reflector::store();
+    let stream = watcher(scoped::<TerraformCloudConfig>(client, namespace), watcher::Config::default().page_size(PAGE))
+        .modify(|config| config.metadata.managed_fields = None)
+        .default_backoff()
+        .reflect(writer)
+        .touched_objects();
+    (store, stream.boxed())
+}
+
+/// A role that is gone is forgotten, and its config, which may wait for it, is told.
+async fn told_of_removals(operator: Arc<Operator>, mut removals: UnboundedReceiver<Slim>) {
+    while let Some(role) = removals.next().await {
+        operator.memory.remove(role.metadata.uid.as_deref().unwrap_or_default());
+        operator.configs.wake(&role.config);
+    }
+}
+
+/// A Secret of a role that someone else changed or deleted is looked at.
+async fn told_of_secrets(operator: Arc<Operator>, client: kube::Client, namespace: Option<String>) {
+    let api: Api<PartialObjectMeta<Secret>> = scoped(&client, namespace.as_deref());
+    let ours = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={OPERATOR}")).page_size(PAGE);
+    let mut events = watcher(api, ours).default_backoff().boxed();
+    let mut listed = HashSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(watcher::Event::Init) => listed.clear(),
+            Ok(watcher::Event::InitApply(secret)) => {
+                let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+                see(&operator, &secret, secret.metadata.resource_version.as_deref());
+                listed.insert((namespace, name));
+            }
+            Ok(watcher::Event::InitDone) => {
+                let missed = operator.memory.miss_secrets(&listed, namespace.as_deref());
+                listed = HashSet::new();
+                if !missed.is_empty() {
+                    let names = operator.names_by_uid();
+                    for (namespace, name) in missed.iter().filter_map(|uid| names.get(uid)) {
+                        operator.wakes.send(namespace, name);
+                    }
+                }
+            }
+            Ok(watcher::Event::Apply(secret)) => see(&operator, &secret, secret.metadata.resource_version.as_deref()),
+            Ok(watcher::Event::Delete(secret)) => see(&operator, &secret, None),
+            Err(error) => {
+                warn!(%error, "Secrets can't be watched: an edited or deleted one is not noticed until this works again")
+            }
+        }
+    }
+}
+
+fn see(operator: &Operator, secret: &PartialObjectMeta<Secret>, version: Option<&str>) {
+    let kind = Slim::kind(&());
+    let owner =
+        secret.owner_references().iter().find(|owner| owner.kind == kind && owner.api_version.starts_with(GROUP));
+    let Some(owner) = owner else { return };
+    if operator.memory.see_secret(&owner.uid, version) {
+        operator.wakes.send(&secret.namespace().unwrap_or_default(), &owner.name);
+    }
+}
+
+/// Lets the metrics read the roles at each scrape.
+fn show_roles(operator: &Arc<Operator>) {
+    let shown = operator.clone();
+    operator.world.metrics.watch_roles(Box::new(move |show| {
+        for role in shown.roles() {
+            show(metrics::Role {
+                namespace: role.metadata.namespace.as_deref().unwrap_or_default(),
+                name: role.metadata.name.as_deref().unwrap_or_default(),
+                ready: &role.ready.0,
+                reason: &role.ready.1,
+                expires_at: role.expires_at,
+            });
+        }
+    }));
+}
+
+/// Copies what is left of the budgets into the metrics.
+async fn show_budgets(operator: Arc<Operator>) {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_secs(5));
+    loop {
+        ticks.tick().await;
+        for (host, account, left) in operator.world.accounts.budgets_left() {
+            operator.world.metrics.budget_left(&host, &account, left);
+        }
+    }
+}
