@@ -11,6 +11,7 @@ use super::Condition;
 use super::schema::{config as config_rules, status as status_rules};
 
 /// An account of a TFC host, and who may use it for what.
+#[expect(clippy::duplicated_attributes, reason = "several columns are strings")]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "terraformcloud.dev",
@@ -22,7 +23,8 @@ use super::schema::{config as config_rules, status as status_rules};
     namespaced,
     status = "TerraformCloudConfigStatus",
     derive = "PartialEq",
-    doc = "An account of HCP Terraform or Terraform Enterprise that mints tokens, and the roles that may use it for which subjects.",
+    doc = "An account of HCP Terraform or Terraform Enterprise that mints tokens, and the roles that may use it for \
+        which subjects.",
     printcolumn(name = "Address", type_ = "string", json_path = ".spec.address", description = "The host."),
     printcolumn(
         name = "Account",
@@ -52,38 +54,38 @@ use super::schema::{config as config_rules, status as status_rules};
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = config_rules::spec)]
 pub struct TerraformCloudConfigSpec {
-    /// URL of the host, without a path, e.g. `https://tfe.example.com` or `https://tfe.example.com:8443`. Default: `https://app.terraform.io`.
-    /// Immutable. `http` works only where the operator runs with `--insecure-allow-http`.
+    /// URL of the host, without a path, e.g. `https://tfe.example.com` or `https://tfe.example.com:8443`. Default:
+    /// `https://app.terraform.io`. Immutable. `http` works only where the operator runs with `--insecure-allow-http`.
     #[serde(default = "default_address")]
     pub address: String,
     /// Path of the API on the host; starts and ends with `/`. Default: `/api/v2/`. Immutable.
     #[serde(default = "default_base_path")]
     pub base_path: String,
-    /// Key of a Secret in the config's namespace that holds the admin token: the one with which tokens are minted. Required. A change of
-    /// the Secret is picked up at once.
+    /// Key of a Secret in the config's namespace that holds the admin token: the one with which tokens are minted.
+    /// Required. A change of the Secret is picked up at once.
     pub token_secret_ref: TokenSecretRef,
-    /// Key of a ConfigMap or Secret in the config's namespace with the certificates (PEM) of a private CA, for a Terraform Enterprise
-    /// that is not signed by a public one. Default: the public CAs alone.
+    /// Key of a ConfigMap or Secret in the config's namespace with the certificates (PEM) of a private CA, for a
+    /// Terraform Enterprise that is not signed by a public one. Default: the public CAs alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_bundle_ref: Option<CABundleRef>,
-    /// Length of a lease for a role that sets no `ttl`, as a duration in hours, minutes and seconds, at least 10s. Default: `24h`. Not longer
-    /// than `maxTTL`.
+    /// Length of a lease for a role that sets no `ttl`, as a duration in hours, minutes and seconds, at least 10s.
+    /// Default: `24h`. Not longer than `maxTTL`.
     #[serde(rename = "defaultTTL", default = "default_ttl")]
     pub default_ttl: String,
-    /// Longest life of a token with a lease (users, teams), as a duration. Default: `768h`. A role that asks for more is clamped. Single slots are
-    /// bounded by their `rotation.interval` instead.
+    /// Longest life of a token with a lease (users, teams), as a duration. Default: `768h`. A role that asks for more
+    /// is clamped. Single slots are bounded by their `rotation.interval` instead.
     #[serde(rename = "maxTTL", default = "default_max_ttl")]
     pub max_ttl: String,
-    /// Time between a role's loss of admission (a change of `allow`, a namespace that lost a label) and the revocation of its token, as a
-    /// duration. Default: `10m`; `0s` revokes at once.
+    /// Time between a role's loss of admission (a change of `allow`, a namespace that lost a label) and the revocation
+    /// of its token, as a duration. Default: `10m`; `0s` revokes at once.
     #[serde(default = "default_grace")]
     pub revocation_grace_period: String,
-    /// Cap of the requests to TFC with this account, e.g. `{requestsPerSecond: 20, burst: 20}`. Default: what the server grants, which
-    /// the cap can't exceed.
+    /// Cap of the requests to TFC with this account, e.g. `{requestsPerSecond: 20, burst: 20}`. Default: what the
+    /// server grants, which the cap can't exceed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
-    /// Who may use this config for what: a role is admitted if one entry admits it. Default: the roles of the config's own namespace,
-    /// for any subject. An empty list admits none.
+    /// Who may use this config for what: a role is admitted if one entry admits it. Default: the roles of the config's
+    /// own namespace, for any subject. An empty list admits none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<Vec<AllowEntry>>,
 }
@@ -180,15 +182,16 @@ pub struct AllowEntry {
     /// Organizations whose tokens may be asked for: `NAME`, or `*` for all, e.g. `[acme]`. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub organizations: Vec<String>,
-    /// Teams whose tokens may be asked for: an id, `ORG/NAME`, `ORG/*` or `*`, e.g. `[acme/apps]`. They are compared by id, however a role
-    /// names its team. Default: none.
+    /// Teams whose tokens may be asked for: an id, `ORG/NAME`, `ORG/*` or `*`, e.g. `[acme/apps]`. They are compared by
+    /// id, however a role names its team. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub teams: Vec<String>,
-    /// Users whose tokens may be asked for: an id, or `me` for the account behind the config's token, e.g. `[me]`. There is no `*`: an account
-    /// mints for itself alone. Default: none.
+    /// Users whose tokens may be asked for: an id, or `me` for the account behind the config's token, e.g. `[me]`.
+    /// There is no `*`: an account mints for itself alone. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<String>,
-    /// Longest life of these roles' tokens, as a duration, e.g. `8h`. Default: `maxTTL` of the config, which it can't exceed.
+    /// Longest life of these roles' tokens, as a duration, e.g. `8h`. Default: `maxTTL` of the config, which it can't
+    /// exceed.
     #[serde(rename = "maxTTL", skip_serializing_if = "Option::is_none")]
     pub max_ttl: Option<String>,
     /// What these roles may say as their `deletionPolicy`: `Revoke`, `Retain`, or both. Default: `[Revoke]`.
@@ -242,7 +245,8 @@ pub struct Selector {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = status_rules::status)]
 pub struct TerraformCloudConfigStatus {
-    /// `Ready` always; `Reconciling` and `Stalled` only while they are true. The reasons are a closed list: see docs/reasons.md.
+    /// `Ready` always; `Reconciling` and `Stalled` only while they are true. The reasons are a closed list: see
+    /// docs/reasons.md.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this status speaks of.
@@ -272,7 +276,8 @@ pub struct Account {
     pub name: String,
     /// Whose token it is: `User`, `Team` or `Organization`.
     pub kind: String,
-    /// Types of token that it can mint: a user's token mints `User` for itself only; a team's or organization's token mints none.
+    /// Types of token that it can mint: a user's token mints `User` for itself only; a team's or organization's token
+    /// mints none.
     pub can_mint: Vec<String>,
 }
 

@@ -102,7 +102,8 @@ reasons! {
             "Wait, shorten `overlap`, or revoke them with the annotation `terraformcloud.dev/revoke`.";
         RevocationUnproven: "False",
             "A token may still live, and its revocation can't be proven.",
-            "Give the config's account a look at the subject again; else it ends with the token's own expiry, or with `terraformcloud.dev/abandon-unproven` on the config.";
+            "Give the config's account a look at the subject again; else it ends with the token's own expiry, or \
+             with `terraformcloud.dev/abandon-unproven` on the config.";
         Revoking: "False",
             "The role is being deleted, and its tokens are being revoked.",
             "Wait; if it stays, read the message.";
@@ -146,8 +147,11 @@ reasons! {
 pub fn reasons_table() -> String {
     let mut page = String::from(
         "# Reasons\n\n\
-         The closed list of reasons in the conditions of both kinds. A condition `Ready` is always there; `Reconciling` and `Stalled` are \
-         there only while they are true, with a reason of the same list. Made from `src/api/reasons.rs` by `make generate`.\n",
+         The closed list of reasons in the conditions of both kinds.\n\n\
+         `Ready` is always there. While a role's Secret holds a live token `Ready` stays `True`, and what hinders the next token shows beside \
+         it: in `Reconciling` where the operator goes on by itself, in `Stalled` where a person must act. Where it holds none, `Ready` is `False` \
+         with that reason. Both are there only while they are true.\n\n\
+         Made from `src/api/reasons.rs` by `make generate`.\n",
     );
     let row = |reason: &str, ready: &str, meaning: &str, mend: &str| {
         format!("| `{reason}` | {ready} | {meaning} | {mend} |\n")

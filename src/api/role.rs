@@ -22,79 +22,124 @@ use super::{Answers, Condition, Intent, Record};
     namespaced,
     status = "TerraformCloudRoleStatus",
     derive = "PartialEq",
-    doc = "One token of HCP Terraform or Terraform Enterprise, kept in one Secret: issued, renewed, rotated, and revoked when the role is deleted. One role for each consumer.",
+    doc = "One token of HCP Terraform or Terraform Enterprise, kept in one Secret: issued, renewed, rotated, and \
+        revoked when the role is deleted. One role for each consumer.",
     validation = role_rules::name(),
     validation = role_rules::secret_name(),
-    printcolumn(name = "Type", type_ = "string", json_path = ".status.kind", description = "Whose token: User, Team, TeamLegacy or Organization."),
-    printcolumn(name = "Subject", type_ = "string", json_path = ".status.subject", description = "The user, team or organization."),
-    printcolumn(name = "Secret", type_ = "string", json_path = ".status.secret", description = "The Secret that holds the token."),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the Secret holds a live token."),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why."),
-    printcolumn(name = "Expires", type_ = "string", json_path = ".status.current.expiresAt", description = "When TFC lets the token die."),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Since the role was created.")
+    printcolumn(
+        name = "Type",
+        type_ = "string",
+        json_path = ".status.kind",
+        description = "Whose token: User, Team, TeamLegacy or Organization."
+    ),
+    printcolumn(
+        name = "Subject",
+        type_ = "string",
+        json_path = ".status.subject",
+        description = "The user, team or organization."
+    ),
+    printcolumn(
+        name = "Secret",
+        type_ = "string",
+        json_path = ".status.secret",
+        description = "The Secret that holds the token."
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether the Secret holds a live token."
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why."
+    ),
+    printcolumn(
+        name = "Expires",
+        type_ = "string",
+        json_path = ".status.current.expiresAt",
+        description = "When TFC lets the token die."
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Since the role was created."
+    )
 )]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = role_rules::spec)]
 pub struct TerraformCloudRoleSpec {
-    /// The TerraformCloudConfig whose account mints the token. Required; immutable. The config's `allow` decides whether this
-    /// role may use it.
+    /// The TerraformCloudConfig whose account mints the token. Required; immutable. The config's `allow` decides
+    /// whether this role may use it.
     pub config_ref: ConfigRef,
-    /// The token acts for an organization, e.g. `{name: acme}`. TFC keeps one such token for each organization (a single slot): to
-    /// mint is to revoke the one before. Exactly one of `user`, `team` and `organization` is given; immutable.
+    /// The token acts for an organization, e.g. `{name: acme}`. TFC keeps one such token for each organization (a
+    /// single slot): to mint is to revoke the one before. Exactly one of `user`, `team` and `organization` is given;
+    /// immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub organization: Option<OrganizationSubject>,
-    /// The token acts for a team, e.g. `{organization: acme, name: apps}` or `{id: team-6p5jTwJQXwqZBncC}`. Exactly one of `user`, `team` and
-    /// `organization` is given; immutable.
+    /// The token acts for a team, e.g. `{organization: acme, name: apps}` or `{id: team-6p5jTwJQXwqZBncC}`. Exactly one
+    /// of `user`, `team` and `organization` is given; immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub team: Option<TeamSubject>,
-    /// The token acts for a user, e.g. `{me: true}`. TFC lets an account mint for itself alone, so this is the account behind the
-    /// config's token. Exactly one of `user`, `team` and `organization` is given; immutable.
+    /// The token acts for a user, e.g. `{me: true}`. TFC lets an account mint for itself alone, so this is the account
+    /// behind the config's token. Exactly one of `user`, `team` and `organization` is given; immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<UserSubject>,
-    /// Text for the people who read the list of tokens in TFC, e.g. `CI of the shop`; it stands there after the operator's own marker.
-    /// At most 150 printable characters. Not with a single slot, whose token has no description. A change shows on the next token.
+    /// Text for the people who read the list of tokens in TFC, e.g. `CI of the shop`; it stands there after the
+    /// operator's own marker. At most 150 printable characters. Not with a single slot, whose token has no description.
+    /// A change shows on the next token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Length of a lease, as a duration in hours, minutes and seconds, e.g. `1h` or `1h30m`; at least 10s. At its end the lease is renewed
-    /// without a new token until `maxTTL` of the token's life is used up, then a successor is minted. Default: `defaultTTL` of the config.
-    /// Not with a single slot: there it is `rotation.interval` that counts.
+    /// Length of a lease, as a duration in hours, minutes and seconds, e.g. `1h` or `1h30m`; at least 10s. At its end
+    /// the lease is renewed without a new token until `maxTTL` of the token's life is used up, then a successor is
+    /// minted. Default: `defaultTTL` of the config. Not with a single slot: there it is `rotation.interval` that
+    /// counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,
-    /// Longest life of one token, its overlap included, as a duration, e.g. `24h`. Default: `ttl`, so that every lease is a fresh token.
-    /// Above the config's cap it is clamped, and the condition says so (`IssuedClamped`). Not with a single slot.
+    /// Longest life of one token, its overlap included, as a duration, e.g. `24h`. Default: `ttl`, so that every lease
+    /// is a fresh token. Above the config's cap it is clamped, and the condition says so (`IssuedClamped`). Not with a
+    /// single slot.
     #[serde(rename = "maxTTL", skip_serializing_if = "Option::is_none")]
     pub max_ttl: Option<String>,
-    /// What happens at the end of a lease. `Auto` (default): it is renewed, or a successor is minted. `Never`: the token is revoked, the
-    /// credential leaves the Secret, and the role rests as `Expired` until `terraformcloud.dev/rotate` or `/renew` is set anew. Not with
-    /// a single slot.
+    /// What happens at the end of a lease. `Auto` (default): it is renewed, or a successor is minted. `Never`: the
+    /// token is revoked, the credential leaves the Secret, and the role rests as `Expired` until
+    /// `terraformcloud.dev/rotate` or `/renew` is set anew. Not with a single slot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,
-    /// How long before the end of a lease a token gets its successor, as a duration shorter than `ttl`, e.g. `20m`. Default: a third of
-    /// the lease, jittered. Not together with `renewBeforePercentage`; not with a single slot.
+    /// How long before the end of a lease a token gets its successor, as a duration shorter than `ttl`, e.g. `20m`.
+    /// Default: a third of the lease, jittered. Not together with `renewBeforePercentage`; not with a single slot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<String>,
-    /// The same in percent of the lease, from 1 to 99, e.g. `33`. Not together with `renewBefore`; not with a single slot.
+    /// The same in percent of the lease, from 1 to 99, e.g. `33`. Not together with `renewBefore`; not with a single
+    /// slot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_before_percentage: Option<i32>,
-    /// How long a predecessor lives on beside its successor, as a duration no longer than `renewBefore`, e.g. `15m`; `0s` revokes it at once.
-    /// Default: to the end of its own lease. Not with a single slot, where the successor kills it.
+    /// How long a predecessor lives on beside its successor, as a duration no longer than `renewBefore`, e.g. `15m`;
+    /// `0s` revokes it at once. Default: to the end of its own lease. Not with a single slot, where the successor kills
+    /// it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap: Option<String>,
     /// When a single slot (`organization`, or `team` with `credentialType: TeamLegacy`) is minted anew by itself, e.g.
-    /// `{interval: 720h}`. Default: only when asked by `terraformcloud.dev/rotate`, and before TFC's own expiry. Single slots only.
+    /// `{interval: 720h}`. Default: only when asked by `terraformcloud.dev/rotate`, and before TFC's own expiry. Single
+    /// slots only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
     /// How to treat a slot that holds somebody's token already. Default: `{ifOccupied: Refuse}`. Single slots only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<SlotPolicy>,
-    /// The Secret that receives the token: its name, labels, annotations and further keys. Default: a Secret of the role's own name.
+    /// The Secret that receives the token: its name, labels, annotations and further keys. Default: a Secret of the
+    /// role's own name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretTemplate>,
-    /// What becomes of token and Secret when the role is deleted. `Revoke` (default): the token is revoked and the Secret deleted. `Retain`: both
-    /// stay, if the config's `allow` admits it; the token dies at the expiry that it was minted with.
+    /// What becomes of token and Secret when the role is deleted. `Revoke` (default): the token is revoked and the
+    /// Secret deleted. `Retain`: both stay, if the config's `allow` admits it; the token dies at the expiry that it was
+    /// minted with.
     pub deletion_policy: DeletionPolicy,
-    /// `true` keeps everything as it is: nothing is minted, rotated or revoked until it is `false` again. Default: `false`. A role
-    /// that is deleted, or no longer admitted by its config, is not kept by it.
+    /// `true` keeps everything as it is: nothing is minted, rotated or revoked until it is `false` again. Default:
+    /// `false`. A role that is deleted, or no longer admitted by its config, is not kept by it.
     pub suspend: bool,
 }
 
@@ -130,11 +175,12 @@ pub struct TeamSubject {
     /// Organization of the team, e.g. `acme`. Together with `name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
-    /// Name of the team in its organization, e.g. `apps`. It is looked up once and pinned by id in the status: a team renamed later stays the same team.
+    /// Name of the team in its organization, e.g. `apps`. It is looked up once and pinned by id in the status: a team
+    /// renamed later stays the same team.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Which of the team's tokens. `Team` (default): one of many, revoked on its own. `TeamLegacy`: the team's single token without a
-    /// description, where to mint is to revoke the one before.
+    /// Which of the team's tokens. `Team` (default): one of many, revoked on its own. `TeamLegacy`: the team's single
+    /// token without a description, where to mint is to revoke the one before.
     pub credential_type: TeamCredentialType,
 }
 
@@ -184,8 +230,8 @@ pub enum Renewal {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = role_rules::rotation)]
 pub struct Rotation {
-    /// Time between two rotations, as a duration in hours, minutes and seconds, at least 1m, e.g. `720h` (30 days). Required. Each rotation kills
-    /// the token before, so consumers must read the Secret anew.
+    /// Time between two rotations, as a duration in hours, minutes and seconds, at least 1m, e.g. `720h` (30 days).
+    /// Required. Each rotation kills the token before, so consumers must read the Secret anew.
     pub interval: String,
 }
 
@@ -193,8 +239,8 @@ pub struct Rotation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SlotPolicy {
-    /// What the first mint does where the slot holds a token that is not this role's. `Refuse` (default): nothing; the role says `SlotOccupied` and
-    /// whose token it is. `Replace`: it takes the slot, and the token in it dies.
+    /// What the first mint does where the slot holds a token that is not this role's. `Refuse` (default): nothing; the
+    /// role says `SlotOccupied` and whose token it is. `Replace`: it takes the slot, and the token in it dies.
     pub if_occupied: IfOccupied,
 }
 
@@ -220,16 +266,17 @@ pub struct SecretTemplate {
     /// Name of the Secret, e.g. `shop-tfc`. Default: the role's own name. Immutable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Labels to put on the Secret, e.g. `{team: apps}`. Keys under kubernetes.io (but app.kubernetes.io), k8s.io, helm.sh, argoproj.io and
-    /// terraformcloud.dev are refused. A change rewrites the Secret without a new token.
+    /// Labels to put on the Secret, e.g. `{team: apps}`. Keys under kubernetes.io (but app.kubernetes.io), k8s.io,
+    /// helm.sh, argoproj.io and terraformcloud.dev are refused. A change rewrites the Secret without a new token.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Annotations to put on the Secret, e.g. `{example.com/contact: apps}`. The same keys are refused as for labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Further keys of the Secret, e.g. `{TFE_TOKEN: "${token}"}`. A value may use `${token}`, `${token_id}`, `${host}`, `${organization}`, `${team_id}`,
-    /// `${user_id}`, `${role}` and `${expires_at}`, which are replaced as they are. The operator's own keys can't be named: `token`, `token_id`,
-    /// `role`, `organization`, `team_id`, `user_id`, `expires_at`, `credentials.tfrc.json` and `TF_TOKEN_*`.
+    /// Further keys of the Secret, e.g. `{TFE_TOKEN: "${token}"}`. A value may use `${token}`, `${token_id}`,
+    /// `${host}`, `${organization}`, `${team_id}`, `${user_id}`, `${role}` and `${expires_at}`, which are replaced as
+    /// they are. The operator's own keys can't be named: `token`, `token_id`, `role`, `organization`, `team_id`,
+    /// `user_id`, `expires_at`, `credentials.tfrc.json` and `TF_TOKEN_*`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub template: BTreeMap<String, String>,
 }
@@ -253,7 +300,8 @@ pub enum DeletionPolicy {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = status_rules::status)]
 pub struct TerraformCloudRoleStatus {
-    /// `Ready` always; `Reconciling` and `Stalled` only while they are true. The reasons are a closed list: see docs/reasons.md.
+    /// `Ready` always; `Reconciling` and `Stalled` only while they are true. The reasons are a closed list: see
+    /// docs/reasons.md.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this status speaks of.
@@ -280,7 +328,8 @@ pub struct TerraformCloudRoleStatus {
     /// Former tokens that still live, each with the time at which it is revoked. At most 8.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub predecessors: Vec<Record>,
-    /// Attempts whose fate is unknown: a token may live that no reply ever named. Each is kept until it is proven gone. At most 4.
+    /// Attempts whose fate is unknown: a token may live that no reply ever named. Each is kept until it is proven gone.
+    /// At most 4.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unsettled: Vec<Intent>,
     /// The values of the annotations `terraformcloud.dev/rotate`, `/renew` and `/revoke` that have been answered.

@@ -63,8 +63,8 @@ impl TerraformCloudRole {
 }
 
 impl TerraformCloudRoleSpec {
-    /// Type of the token; `None` for a spec that admission would refuse (no subject or several, or a credential type that this version
-    /// does not know).
+    /// Type of the token; `None` for a spec that admission would refuse (no subject or several, or a credential type
+    /// that this version does not know).
     pub fn kind(&self) -> Option<Kind> {
         match (&self.user, &self.team, &self.organization) {
             (Some(_), None, None) => Some(Kind::User),
@@ -83,7 +83,8 @@ impl TerraformCloudRoleSpec {
         self.slot.as_ref().is_some_and(|slot| slot.if_occupied == IfOccupied::Replace)
     }
 
-    /// At the end of the lease a token is renewed; a value that this version does not know is none of consent to revoke.
+    /// At the end of the lease a token is renewed; a value that this version does not know is none of consent to
+    /// revoke.
     pub fn renews(&self) -> bool {
         self.renewal != Some(Renewal::Never)
     }

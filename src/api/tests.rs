@@ -2,7 +2,9 @@
 
 use std::{fs, path::PathBuf};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrBool};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrBool,
+};
 
 use super::{ConfigReason, RoleReason, api_reference, crd_file_name, crds, reasons_table, reference::fields};
 
@@ -75,6 +77,27 @@ fn unbounded(schema: &JSONSchemaProps) -> Option<&'static str> {
         },
         Some(_) => None,
         None => Some("has no type"),
+    }
+}
+
+#[test]
+fn columns_and_short_names_are_the_documented_ones() {
+    let [config, role]: [_; 2] = crds().try_into().expect("two kinds");
+    let columns = |crd: &CustomResourceDefinition| -> Vec<String> {
+        let columns = crd.spec.versions[0].additional_printer_columns.iter().flatten();
+        columns.map(|column| column.name.clone()).collect()
+    };
+    assert_eq!(columns(&config), ["Address", "Account", "Ready", "Reason", "Age"]);
+    assert_eq!(columns(&role), ["Type", "Subject", "Secret", "Ready", "Reason", "Expires", "Age"]);
+    for (crd, short) in [(&config, "tfcconfig"), (&role, "tfcrole")] {
+        assert_eq!(crd.spec.names.short_names, Some(vec![short.to_owned()]));
+        assert_eq!(crd.spec.names.categories, Some(vec!["tfc".to_owned()]));
+        let paths: Vec<_> = fields(crd).into_iter().map(|field| format!(".{}", field.path)).collect();
+        for column in crd.spec.versions[0].additional_printer_columns.iter().flatten() {
+            let path = &column.json_path;
+            let known = path.starts_with(".metadata.") || path.contains("[?(") || paths.contains(path);
+            assert!(known, "{path} is no field");
+        }
     }
 }
 

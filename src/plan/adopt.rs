@@ -2,7 +2,7 @@
 
 use super::observed::{Observed, Secret, Shown};
 use super::step::Step;
-use super::subject::Subject;
+use super::subject::{Resolution, Subject};
 use super::{book, inspection, slot, status, subject};
 use crate::api::{Held, Source};
 
@@ -61,7 +61,7 @@ enum Confirmed {
 }
 
 fn confirmed(o: &Observed, held: &Held) -> Confirmed {
-    match Subject::parse(&held.subject) {
+    match Subject::parse(&held.subject).filter(|subject| is_this_roles(o, held, subject)) {
         None => Confirmed::No,
         Some(subject) if subject.is_slot() => match &o.facts.slot {
             None => Confirmed::Ask,
@@ -74,4 +74,17 @@ fn confirmed(o: &Observed, held: &Held) -> Confirmed {
             Some(_) => Confirmed::No,
         },
     }
+}
+
+/// Tenants can write the annotation: another subject's token, or another host's, is not even asked for. A slot's token has no
+/// marker, so nothing else would keep this role from revoking another's.
+fn is_this_roles(o: &Observed, held: &Held, held_for: &Subject) -> bool {
+    let here = o.config.as_ref().is_none_or(|config| config.host == held.host);
+    let same = match subject::resolve(o) {
+        Resolution::Known(own) => own == *held_for,
+        Resolution::Ask(_) => matches!(held_for, Subject::Team(_)),
+        Resolution::NeedsAccount => matches!(held_for, Subject::User(_)),
+        Resolution::None => false,
+    };
+    here && same
 }

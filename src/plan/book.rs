@@ -27,6 +27,14 @@ pub fn base(o: &Observed) -> TerraformCloudRoleStatus {
     status
 }
 
+/// Something is recorded that may live at TFC.
+pub fn has_records(status: &TerraformCloudRoleStatus) -> bool {
+    status.current.is_some()
+        || status.intent.is_some()
+        || !status.predecessors.is_empty()
+        || !status.unsettled.is_empty()
+}
+
 /// What people ask for at the moment.
 pub fn wishes(o: &Observed) -> Answers {
     let annotation = |name: &str| o.role.metadata.annotations.as_ref().and_then(|a| a.get(name)).cloned();
@@ -78,12 +86,16 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
         }
         _ => None,
     };
+    // What was written down before the mint goes before what tenants can write.
+    let begun = status.intent.as_ref().map(|i| &i.record).filter(|r| r.attempt == held.attempt);
+    let (host, account, subject) =
+        begun.map_or((&held.host, &held.account, &held.subject), |r| (&r.host, &r.account, &r.subject));
     let mut current = Record {
         attempt: held.attempt.clone(),
         token_id: Some(held.token_id.clone()),
-        host: held.host.clone(),
-        account: held.account.clone(),
-        subject: held.subject.clone(),
+        host: host.clone(),
+        account: account.clone(),
+        subject: subject.clone(),
         issued_at: held.issued_at.clone(),
         expires_at: held.expires_at.clone(),
         lease_started_at: held.issued_at.clone(),
@@ -110,7 +122,7 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
     status.unsettled.extend(intent.filter(|i| i.record.attempt != held.attempt));
     let first = status.current.is_none();
     // Minting on a slot has killed its former token; there is nothing left to revoke.
-    let former = status.current.take().filter(|_| !is_slot(&held.subject));
+    let former = status.current.take().filter(|f| !(is_slot(&f.subject) && f.subject == current.subject));
     if let Some(mut former) = former.filter(|f| f.expires_at.as_ref().is_none_or(|end| end.0 > now)) {
         let until = match &terms {
             Some(Terms { life: Life::Lease(lease), .. }) => lease.revoke_at(&former, now),
@@ -122,12 +134,13 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
     status.predecessors.retain(|p| p.attempt != held.attempt);
     if incident {
         for predecessor in &mut status.predecessors {
-            predecessor.revoke_at = Some(time(now));
+            // No later than the successor was made: that tells them from an overlap, which waits in a suspension.
+            predecessor.revoke_at = current.issued_at.clone().filter(|at| at.0 <= now).or_else(|| Some(time(now)));
         }
     }
     let note = if first { Note::Issued(current.clone()) } else { Note::Rotated(current.clone()) };
     status.renew_at = terms.as_ref().and_then(|t| renew_at(t, &current)).map(time);
-    status.subject_id = Subject::parse(&held.subject).map(|s| s.id().to_owned());
+    status.subject_id = Subject::parse(&current.subject).map(|s| s.id().to_owned());
     status.current = Some(current);
     let verdict = issued(o, terms.as_ref());
     conditions::put(o, &mut status, Some(verdict.clone()), &verdict);

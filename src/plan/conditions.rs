@@ -4,6 +4,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::observed::Observed;
+use super::slot;
 use crate::api::{Condition, RoleReason, TerraformCloudRoleStatus};
 
 /// Where a role stands.
@@ -59,7 +60,11 @@ pub fn put(o: &Observed, status: &mut TerraformCloudRoleStatus, live: Option<Ver
     };
     let mut conditions = match &live {
         Some(live) => vec![condition("Ready", "True", live)],
-        None => vec![condition("Ready", "False", verdict)],
+        // The one thing that is remembered in a condition alone; a failure that follows must not wash it away.
+        None => match status.conditions.iter().find(|c| c.type_ == "Ready" && slot::taken_over(o) && says_so(c)) {
+            Some(said) => vec![Condition { observed_generation: generation, ..said.clone() }],
+            None => vec![condition("Ready", "False", verdict)],
+        },
     };
     match verdict.state {
         State::Settled => {}
@@ -68,4 +73,8 @@ pub fn put(o: &Observed, status: &mut TerraformCloudRoleStatus, live: Option<Ver
     }
     status.conditions = crate::api::condition::merge_conditions(&status.conditions, conditions, &Time(o.wall));
     status.observed_generation = generation;
+}
+
+fn says_so(condition: &Condition) -> bool {
+    condition.reason == RoleReason::TakenOver.as_str()
 }

@@ -5,16 +5,14 @@ use super::admission::{self, Admission};
 use super::conditions::{self, Verdict};
 use super::observed::{Observed, Secret};
 use super::step::{Note, Rest, Step, Withdrawal};
-use super::subject::{self, Resolution};
-use super::{WORKING_RETRY, adopt, book, settle, trouble_verdict};
-use crate::api::names::FINALIZER_REVOKE;
+use super::subject::{self, Resolution, TeamQuestion};
+use super::{WORKING_RETRY, adopt, book, config_not_ready, is_finalized, settle, status, trouble_verdict};
 use crate::api::role::DeletionPolicy;
 use crate::api::{Record, RoleReason, TerraformCloudRoleStatus};
 
 /// The next step for a role with a deletionTimestamp.
 pub fn plan(o: &Observed) -> Step {
-    let ours = o.role.metadata.finalizers.as_ref().is_some_and(|f| f.iter().any(|f| f == FINALIZER_REVOKE));
-    if !ours {
+    if !is_finalized(o) {
         return Step::Rest(Rest { status: None, wake_in: None });
     }
     if let Some(step) = take_back(o) {
@@ -33,22 +31,29 @@ pub fn plan(o: &Observed) -> Step {
     if let Some(step) = settle::forget(o) {
         return step;
     }
-    let unproven: Vec<&Record> = open.into_iter().filter(|r| settle::is_unproven(o, r)).collect();
-    if !unproven.is_empty() && o.config.as_ref().is_some_and(|c| c.abandon_unproven) {
-        return abandon(o, &status, &unproven);
-    }
     if o.trouble.is_none() {
         if let Some(step) = o.now.and_then(|now| settle::plan(o, now)) {
             return step;
         }
     }
-    wait(o, status.clone(), &unproven)
+    let unproven: Vec<&Record> = open.into_iter().filter(|r| settle::is_unproven(o, r)).collect();
+    if !unproven.is_empty() && o.config.as_ref().is_some_and(|c| c.abandon_unproven) {
+        return abandon(o, &status, &unproven);
+    }
+    wait(o, &unproven)
 }
 
 /// The credential leaves the Secret and is recorded as due; or both are let go, where the role may ask for that.
 fn take_back(o: &Observed) -> Option<Step> {
     let current = o.role.status.as_ref().and_then(|s| s.current.as_ref());
-    if retains(o) && current.is_some() {
+    let retention = if current.is_some() { retention(o) } else { Retention::Revoke };
+    if let Retention::Unknown(question) = retention {
+        return Some(match (question, &o.trouble) {
+            (Some(question), None) => Step::Resolve(question),
+            _ => wait_for_config(o),
+        });
+    }
+    if retention == Retention::Retain {
         if matches!(o.secret, Secret::Ours(_)) && !o.facts.disowned {
             return Some(Step::Disown);
         }
@@ -60,7 +65,10 @@ fn take_back(o: &Observed) -> Option<Step> {
     if let Secret::Ours(secret) = &o.secret {
         let held = secret.record.as_ref().and_then(|r| r.held.as_ref());
         if let (Some(held), Some(now)) = (held, o.now.or(o.api_now)) {
-            if current.is_none_or(|c| c.attempt != held.attempt) && !adopt::disproved(o, held) {
+            let unrecorded = current.is_none_or(|c| c.attempt != held.attempt);
+            // To adopt is to forget a slot's former token: not for words that only a tenant may have written.
+            let forgets = current.is_some_and(|c| book::is_slot(&c.subject)) && !is_known(o, &held.attempt);
+            if unrecorded && !forgets && !adopt::disproved(o, held) {
                 return Some(book::adopt(o, secret, held, adopt::source(o, held), now));
             }
         }
@@ -72,10 +80,41 @@ fn take_back(o: &Observed) -> Option<Step> {
     })
 }
 
-/// Retain asks for a grant: else a tenant could keep a token that the config's owner wants gone.
-fn retains(o: &Observed) -> bool {
-    let granted = matches!(admission::admit(o), Admission::Admitted(grant) if grant.may_retain);
-    o.role.spec.deletion_policy == DeletionPolicy::Retain && granted
+fn is_known(o: &Observed, attempt: &str) -> bool {
+    status(o).is_some_and(|s| s.intent.iter().chain(&s.unsettled).any(|i| i.record.attempt == attempt))
+}
+
+#[derive(PartialEq, Eq)]
+enum Retention {
+    Retain,
+    Revoke,
+    /// The config can't say yet whether it allows it, perhaps because a team has to be looked up.
+    Unknown(Option<TeamQuestion>),
+}
+
+/// Retain asks for a grant: else a tenant could keep a token that the config's owner wants gone. A config that can't say so at the
+/// moment must not cost the token; its expiry ends the wait.
+fn retention(o: &Observed) -> Retention {
+    if o.role.spec.deletion_policy != DeletionPolicy::Retain {
+        return Retention::Revoke;
+    }
+    let given_up = o.config.as_ref().is_some_and(|c| c.abandon_unproven) || settle::current_has_expired(o);
+    match admission::admit(o) {
+        Admission::Admitted(grant) if grant.may_retain => Retention::Retain,
+        Admission::Undecided if !given_up => Retention::Unknown(None),
+        Admission::Ask(question) if !given_up => Retention::Unknown(Some(question)),
+        _ => Retention::Revoke,
+    }
+}
+
+fn wait_for_config(o: &Observed) -> Step {
+    let mut status = book::base(o);
+    let verdict = o.trouble.as_ref().map_or_else(|| config_not_ready(o), trouble_verdict);
+    conditions::put(o, &mut status, None, &verdict);
+    let changed = Some(&status) != o.role.status.as_ref();
+    let due = o.now.and_then(|now| settle::next_wake(o, None, now));
+    let retry = o.trouble.as_ref().map_or(WORKING_RETRY * 4, |t| t.retry_in);
+    Step::Rest(Rest { status: changed.then(|| Box::new(status)), wake_in: due.into_iter().chain([retry]).min() })
 }
 
 fn abandon(o: &Observed, status: &TerraformCloudRoleStatus, unproven: &[&Record]) -> Step {
@@ -95,40 +134,22 @@ fn release(o: &Observed) -> Step {
     Step::Release(slot)
 }
 
-fn wait(o: &Observed, status: TerraformCloudRoleStatus, unproven: &[&Record]) -> Step {
+/// Nothing can be done for now; says why.
+pub fn wait(o: &Observed, unproven: &[&Record]) -> Step {
     let verdict = match (&o.trouble, unproven.first()) {
         (Some(trouble), _) => trouble_verdict(trouble),
-        (None, Some(record)) => Verdict::working(RoleReason::RevocationUnproven, why_unproven(o, record)),
+        (None, Some(record)) => Verdict::working(RoleReason::RevocationUnproven, settle::why_unproven(o, record)),
         (None, None) => Verdict::working(
             RoleReason::Revoking,
             "waiting until no request can land any more that may have minted a token",
         ),
     };
-    let mut status = status;
+    let mut status = book::base(o);
     conditions::put(o, &mut status, None, &verdict);
     let due = o.now.and_then(|now| settle::next_wake(o, None, now));
     let retry = o.trouble.as_ref().map(|t| t.retry_in).or((!unproven.is_empty()).then_some(WORKING_RETRY * 4));
     let changed = Some(&status) != o.role.status.as_ref();
     Step::Rest(Rest { status: changed.then(|| Box::new(status)), wake_in: due.into_iter().chain(retry).min() })
-}
-
-fn why_unproven(o: &Observed, record: &Record) -> String {
-    let token = record.token_id.as_deref().unwrap_or("of unknown id");
-    let expiry = record.expires_at.as_ref().map_or_else(|| "its expiry".to_owned(), |t| t.0.to_string());
-    let why = match &o.config {
-        None => format!("its config {} does not exist", o.role.spec.config_ref.name),
-        Some(config) if config.account.is_err() => {
-            format!("TerraformCloudConfig {}/{} is not ready", config.namespace, config.name)
-        }
-        Some(config) if config.host != record.host => {
-            format!("the config is for {}, the token of {}", config.host, record.host)
-        }
-        Some(_) => format!("the config's account can't see {}", record.subject),
-    };
-    format!(
-        "token {token} may still live and {why}: give the config a token of account {}, or wait until {expiry}",
-        record.account
-    )
 }
 
 fn going(o: &Observed, mut status: TerraformCloudRoleStatus, notes: Vec<Note>) -> Step {

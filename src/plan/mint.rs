@@ -7,8 +7,7 @@ use super::observed::{AccountKind, Observed, Secret};
 use super::step::{Order, Step, Urgency};
 use super::subject::{self, Subject};
 use super::terms::{self, Lease, Life, Terms};
-use super::{adopt, book, config_not_ready, current, live, renew_at, slot, status};
-use crate::api::names::FINALIZER_REVOKE;
+use super::{adopt, book, config_not_ready, current, is_finalized, live, renew_at, slot, status};
 use crate::api::{Intent, Record, RoleReason};
 
 /// Predecessors that may live beside the current token.
@@ -48,8 +47,7 @@ pub fn plan(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> R
         }));
     };
     gates(o, subject, cause)?;
-    let finalized = o.role.metadata.finalizers.as_ref().is_some_and(|f| f.iter().any(|f| f == FINALIZER_REVOKE));
-    if !finalized {
+    if !is_finalized(o) {
         return Ok(Some(Step::Finalize));
     }
     let refused = RoleReason::SecretRefused.as_str();

@@ -29,13 +29,25 @@ use self::observed::{Observed, Secret, Trouble, TroubleKind};
 use self::step::{Inspection, Note, Rest, Step, Withdrawal};
 use self::subject::{Resolution, Subject};
 use self::terms::{Lease, Life, Terms};
+use crate::api::names::FINALIZER_REVOKE;
 use crate::api::{Record, RoleReason, TerraformCloudRoleStatus};
 
 /// The next step for a role. The order of the questions is the policy: deletion, what the Secret says, what is proven,
 /// admission, suspension, then what is due.
 pub fn plan(o: &Observed) -> Step {
+    let step = decide(o);
+    match &o.trouble {
+        Some(trouble) if is_out_of_reach(trouble.kind, &step) => pause(o, trouble),
+        _ => step,
+    }
+}
+
+fn decide(o: &Observed) -> Step {
     if o.role.metadata.deletion_timestamp.is_some() {
         return delete::plan(o);
+    }
+    if !is_finalized(o) && status(o).is_some_and(book::has_records) {
+        return Step::Finalize;
     }
     if let Some(step) = adopt::plan(o).or_else(|| settle::forget(o)) {
         return step;
@@ -51,6 +63,28 @@ pub fn plan(o: &Observed) -> Step {
     }
 }
 
+/// The server that the step is for has just failed: the same step at once would fail again.
+fn is_out_of_reach(kind: TroubleKind, step: &Step) -> bool {
+    match kind {
+        TroubleKind::Cluster => !matches!(step, Step::Rest(_)),
+        TroubleKind::SecretRefused => {
+            matches!(step, Step::Claim | Step::Issue(_) | Step::Render | Step::Fence | Step::Withdraw(_) | Step::Disown)
+        }
+        _ => false,
+    }
+}
+
+/// A mint that is refused for good must not hold up revocations. What refuses a revocation or a walk is a fact, not a trouble,
+/// so this can't go in circles; of a slot's look it is a trouble.
+fn is_of_the_mint(kind: TroubleKind, step: &Step) -> bool {
+    let refused = matches!(kind, TroubleKind::Rejected | TroubleKind::NotPermitted | TroubleKind::SecretRefused);
+    refused && !matches!(step, Step::Inspect(Inspection::Slot(_)))
+}
+
+fn pause(o: &Observed, trouble: &Trouble) -> Step {
+    if o.role.metadata.deletion_timestamp.is_some() { delete::wait(o, &[]) } else { rest_in_trouble(o, None, trouble) }
+}
+
 /// The next step for a role that its config admits.
 fn serve(o: &Observed, grant: &Grant) -> Step {
     if current(o).is_some_and(|c| c.revoke_at.is_some()) {
@@ -63,7 +97,7 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
     let subject = match subject::resolve(o) {
         Resolution::Known(subject) => subject,
         Resolution::Ask(question) if o.facts.hidden_teams.contains(&question.to_string()) => {
-            return rest(o, None, &not_shown(&question.to_string()), Some(HIDDEN_RETRY));
+            return stuck(o, &not_shown(&question.to_string()), Some(HIDDEN_RETRY));
         }
         Resolution::Ask(question) => {
             return match (&o.trouble, subject::account(o)) {
@@ -75,14 +109,17 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
         Resolution::NeedsAccount => return rest(o, None, &config_not_ready(o), None),
         Resolution::None => {
             let words = "the spec names no organization, team or user that this version knows: name exactly one";
-            return rest(o, None, &Verdict::stuck(RoleReason::Rejected, words), None);
+            return stuck(o, &Verdict::stuck(RoleReason::Rejected, words), None);
         }
     };
     let terms = match terms::terms(&o.role.spec, subject.is_slot(), grant) {
         Ok(terms) => terms,
-        Err(words) => return rest(o, None, &Verdict::stuck(RoleReason::Rejected, words), None),
+        Err(words) => return stuck(o, &Verdict::stuck(RoleReason::Rejected, words), None),
     };
     if o.role.spec.suspend && !incident(o) {
+        if let Some(step) = o.now.filter(|_| o.trouble.is_none()).and_then(|now| settle::incident(o, now)) {
+            return step;
+        }
         let message = "spec.suspend is true: nothing is minted, rotated or revoked";
         return rest(o, Some(&terms), &Verdict::settled(RoleReason::Suspended, message), None);
     }
@@ -94,7 +131,10 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
         return step;
     }
     if let Some(trouble) = &o.trouble {
-        return rest_in_trouble(o, Some(&terms), trouble);
+        return match settle::plan(o, now) {
+            Some(step) if is_of_the_mint(trouble.kind, &step) => step,
+            _ => rest_in_trouble(o, Some(&terms), trouble),
+        };
     }
     if needs_render(o) {
         return Step::Render;
@@ -107,11 +147,15 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
     if let Some(step) = settle::plan(o, now) {
         return step;
     }
-    let retry = (verdict.state == State::Working).then_some(WORKING_RETRY);
-    rest(o, Some(&terms), &verdict, retry)
+    let unproven = settle::unproven(o, now).filter(|_| verdict.state == State::Settled);
+    let retry = match &unproven {
+        Some(_) => Some(HIDDEN_RETRY),
+        None => (verdict.state == State::Working).then_some(WORKING_RETRY),
+    };
+    rest(o, Some(&terms), unproven.as_ref().unwrap_or(&verdict), retry)
 }
 
-/// A subject that TFC hides may be shown later (a team made, a right granted): asked again at this pace.
+/// What TFC hides may be shown later (a team made, a right granted): asked again at this pace.
 const HIDDEN_RETRY: SignedDuration = SignedDuration::from_mins(5);
 /// What waits for something that raises no event is looked at again at this pace.
 const WORKING_RETRY: SignedDuration = SignedDuration::from_secs(15);
@@ -119,11 +163,9 @@ const WORKING_RETRY: SignedDuration = SignedDuration::from_secs(15);
 /// A role that may not use its config (any more): after the grace period it loses its token.
 fn refuse(o: &Observed) -> Step {
     let verdict = Verdict::stuck(RoleReason::ConfigNotAvailable, not_available(o));
+    let retry = (!o.facts.hidden_teams.is_empty()).then_some(HIDDEN_RETRY);
     let (Some(config), Some(now), Some(current)) = (&o.config, o.now, current(o)) else {
-        return match o.now.and_then(|now| settle::plan(o, now)) {
-            Some(step) if o.trouble.is_none() => step,
-            _ => rest(o, None, &verdict, None),
-        };
+        return stuck(o, &verdict, retry);
     };
     match &current.revoke_at {
         None => {
@@ -135,10 +177,15 @@ fn refuse(o: &Observed) -> Step {
             Step::Record(Box::new(status), Vec::new())
         }
         Some(at) if at.0 <= now => withdraw(o, Withdrawal::Empty),
-        Some(_) => match settle::plan(o, now) {
-            Some(step) if o.trouble.is_none() => step,
-            _ => rest(o, None, &verdict, None),
-        },
+        Some(_) => stuck(o, &verdict, retry),
+    }
+}
+
+/// Nothing is minted; what is open is settled all the same.
+fn stuck(o: &Observed, verdict: &Verdict, retry: Option<SignedDuration>) -> Step {
+    match o.now.and_then(|now| settle::plan(o, now)) {
+        Some(step) if o.trouble.is_none() => step,
+        _ => rest(o, None, verdict, retry),
     }
 }
 
@@ -227,6 +274,9 @@ fn issued(o: &Observed, terms: Option<&Terms>) -> Verdict {
 
 fn rest(o: &Observed, terms: Option<&Terms>, verdict: &Verdict, retry: Option<SignedDuration>) -> Step {
     let mut status = book::base(o);
+    if verdict.reason == RoleReason::TakenOver && !slot::said_taken_over(o) {
+        status.handled = Some(book::wishes(o));
+    }
     let ready = matches!(verdict.reason, RoleReason::Issued | RoleReason::IssuedClamped | RoleReason::Suspended);
     let live = live(o, terms);
     conditions::put(o, &mut status, live.clone(), if ready { live.as_ref().unwrap_or(verdict) } else { verdict });
@@ -292,6 +342,10 @@ fn not_shown(subject: &str) -> Verdict {
 /// A person asked for everything to be revoked by way of the config, which goes before a suspension.
 fn incident(o: &Observed) -> bool {
     book::asked(o).config_revoke
+}
+
+fn is_finalized(o: &Observed) -> bool {
+    o.role.metadata.finalizers.as_ref().is_some_and(|f| f.iter().any(|f| f == FINALIZER_REVOKE))
 }
 
 fn current(o: &Observed) -> Option<&Record> {

@@ -141,17 +141,17 @@ pub struct Facts {
     pub minted: Option<String>,
     /// The slot's Lease.
     pub reservation: Option<Reservation>,
-    /// The Secret was dry-run, or claimed, for the attempt begun.
+    /// The Secret was dry-run, or claimed, for the attempt begun. Each Issue forgets it.
     pub claimed: bool,
     /// The API server would take the Secret: a dry run in this round says so.
     pub rehearsed: bool,
-    /// What the slot holds.
+    /// What the slot holds. Each Issue and each Revoke of a slot forgets it: it is out of date.
     pub slot: Option<SlotLook>,
     /// The value in the Secret is not the one recorded.
     pub value_lost: bool,
     /// Tokens that TFC was asked about by id.
     pub shown: BTreeMap<String, Shown>,
-    /// The subject's tokens that carry this role's marker.
+    /// The subject's tokens that carry this role's marker. Each Issue forgets it, and the fence with it.
     pub walk: Option<Walk>,
     /// Attempts proven to have no live token.
     pub gone: BTreeSet<String>,

@@ -2,12 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::conditions::Verdict;
 use super::observed::{AccountKind, MarkedToken, Observed, Secret, Shown};
-use super::step::{Inspection, Note, Revocation, Step};
+use super::step::{Inspection, Note, Revocation, Step, Withdrawal};
 use super::subject::{self, Subject};
 use super::terms::{self, Life, Terms};
 use super::{book, renew_at, slot, status};
-use crate::api::{Intent, Record, Source};
+use crate::api::{Intent, Record, RoleReason, Source};
 
 /// What expired by the API server's clock this long ago has expired by any.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
@@ -30,7 +31,7 @@ pub fn forget(o: &Observed) -> Option<Step> {
     let kept = status.unsettled.split_off(before.unsettled.len());
     status.unsettled.clear();
     for attempt in &before.unsettled {
-        if let (Some(token), Some(now)) = (used(o, attempt), o.now) {
+        if let (Some(token), Some(now)) = (used(o, attempt), o.now.filter(|now| is_ripe(o, attempt, *now))) {
             status.predecessors.push(book::found(attempt, &token.id, now));
         } else if !is_dead(o, attempt) {
             status.unsettled.push(attempt.clone());
@@ -48,16 +49,69 @@ pub fn forget(o: &Observed) -> Option<Step> {
 /// The next revocation, or the question that has to be asked before it.
 pub fn plan(o: &Observed, now: Timestamp) -> Option<Step> {
     let status = status(o)?;
+    // Nothing is begun any more that would take its place.
+    if status.intent.as_ref().is_some_and(|i| o.facts.begun.as_ref() != Some(&i.record.attempt)) {
+        let mut status = book::base(o);
+        book::give_up_intent(&mut status);
+        return Some(Step::Record(Box::new(status), Vec::new()));
+    }
+    let illegible = matches!(&o.secret, Secret::Ours(secret) if secret.record.is_none());
+    if illegible && status.current.is_none() && book::has_records(status) {
+        return Some(Step::Withdraw(Withdrawal::Empty));
+    }
     let predecessors = status.predecessors.iter().filter(|p| is_due(o, p, now) && can_prove(o, p));
     let unsettled = status.unsettled.iter().filter(|u| is_ripe(o, u, now) && can_prove(o, &u.record));
     predecessors.filter_map(|p| revoke_known(o, p)).chain(unsettled.filter_map(|u| revoke_unknown(o, u))).next()
 }
 
+/// The next revocation of those that an incident asked for. They go before a suspension, though the wish is answered by now.
+pub fn incident(o: &Observed, now: Timestamp) -> Option<Step> {
+    let status = status(o)?;
+    let issued = status.current.as_ref()?.issued_at.as_ref()?.0;
+    let cut = |p: &&Record| p.revoke_at.as_ref().is_some_and(|at| at.0 <= issued);
+    let due = status.predecessors.iter().filter(cut).filter(|p| is_due(o, p, now) && can_prove(o, p));
+    due.filter_map(|p| revoke_known(o, p)).next()
+}
+
 /// Whether a record waits for a proof that nobody can give at the moment.
 pub fn is_unproven(o: &Observed, record: &Record) -> bool {
-    let refused = o.facts.hidden.contains(&record.attempt) && !is_gone_for(o, record);
-    let walked = o.facts.walk.as_ref().is_some_and(|walk| !walk.complete);
-    !can_prove(o, record) || refused && o.facts.walk.is_some() || walked
+    let hidden = o.facts.hidden.contains(&record.attempt);
+    let walked_in_vain = match &o.facts.walk {
+        Some(walk) if hidden => !is_gone_for(o, record) || !walk.complete,
+        Some(walk) => !walk.complete && record.token_id.is_none() && marked(walk, record).is_none(),
+        None => false,
+    };
+    let shown = record.token_id.as_ref().and_then(|id| o.facts.shown.get(id));
+    !can_prove(o, record) || walked_in_vain || shown == Some(&Shown::Hidden)
+}
+
+/// What is due and can't be proven dead, with the words for it.
+pub fn unproven(o: &Observed, now: Timestamp) -> Option<Verdict> {
+    let status = status(o)?;
+    let due = status.predecessors.iter().filter(|p| is_due(o, p, now));
+    let ripe = status.unsettled.iter().filter(|u| is_ripe(o, u, now)).map(|u| &u.record);
+    let record = due.chain(ripe).find(|r| is_unproven(o, r))?;
+    Some(Verdict::working(RoleReason::RevocationUnproven, why_unproven(o, record)))
+}
+
+/// Why nobody can say that this token is dead, and the mend.
+pub fn why_unproven(o: &Observed, record: &Record) -> String {
+    let token = record.token_id.as_deref().unwrap_or("of unknown id");
+    let expiry = record.expires_at.as_ref().map_or_else(|| "its expiry".to_owned(), |t| t.0.to_string());
+    let why = match &o.config {
+        None => format!("its config {} does not exist", o.role.spec.config_ref.name),
+        Some(config) if config.account.is_err() => {
+            format!("TerraformCloudConfig {}/{} is not ready", config.namespace, config.name)
+        }
+        Some(config) if config.host != record.host => {
+            format!("the config is for {}, the token of {}", config.host, record.host)
+        }
+        Some(_) => format!("the config's account can't see {}", record.subject),
+    };
+    format!(
+        "token {token} may still live and {why}: give the config a token of account {}, or wait until {expiry}",
+        record.account
+    )
 }
 
 /// When to look again: the earliest of what will be due.
@@ -72,10 +126,11 @@ pub fn next_wake(o: &Observed, terms: Option<&Terms>, now: Timestamp) -> Option<
     let renewal = terms.zip(current).filter(|_| !suspended).and_then(|(terms, current)| renew_at(terms, current));
     let ends = current.into_iter().flat_map(|c| [&c.revoke_at, &c.expires_at]);
     let predecessors = status.predecessors.iter().flat_map(|p| [&p.revoke_at, &p.expires_at]);
+    let landed = status.predecessors.iter().filter_map(|p| landed_at(o, p));
     let unsettled = status.unsettled.iter().filter_map(|u| Some(terms::plus(u.since.as_ref()?.0, o.settling_time)));
     let expiries = status.unsettled.iter().filter_map(|u| u.requested_expiry.as_ref()).map(|t| t.0);
     let recorded = ends.chain(predecessors).flatten().map(|t| t.0);
-    let all = recorded.chain(unsettled).chain(expiries).chain(lease).chain(renewal);
+    let all = recorded.chain(landed).chain(unsettled).chain(expiries).chain(lease).chain(renewal);
     all.filter(|at| *at > now).min().map(|at| at.duration_since(now))
 }
 
@@ -213,7 +268,18 @@ fn revoke(record: &Record, id: &str, subject: Subject) -> Step {
 
 fn is_due(o: &Observed, predecessor: &Record, now: Timestamp) -> bool {
     let over = predecessor.revoke_at.as_ref().is_none_or(|at| at.0 <= now);
-    (over || book::asked(o).revoke) && !is_in_secret(o, &predecessor.attempt)
+    // A role that goes takes its Secret along, so nobody is left whom an overlap would serve.
+    let going = o.role.metadata.deletion_timestamp.is_some();
+    let asked = over || going || book::asked(o).revoke;
+    asked
+        && landed_at(o, predecessor).is_none_or(|at| at <= now || at > terms::plus(now, o.settling_time))
+        && !is_in_secret(o, &predecessor.attempt)
+}
+
+/// From when on no late write of the Secret can bring this token back, even if somebody deletes the Secret: the create may have
+/// been sent twice. An issue in the future is a tenant's word, and delays nothing.
+fn landed_at(o: &Observed, token: &Record) -> Option<Timestamp> {
+    Some(terms::plus(token.issued_at.as_ref()?.0, o.settling_time))
 }
 
 fn is_ripe(o: &Observed, attempt: &Intent, now: Timestamp) -> bool {
@@ -223,7 +289,9 @@ fn is_ripe(o: &Observed, attempt: &Intent, now: Timestamp) -> bool {
 
 fn is_in_secret(o: &Observed, attempt: &str) -> bool {
     let Secret::Ours(secret) = &o.secret else { return false };
-    secret.record.as_ref().and_then(|r| r.held.as_ref()).is_some_and(|held| held.attempt == attempt)
+    // Somebody removed the record: it may be any.
+    let Some(record) = &secret.record else { return true };
+    record.held.as_ref().is_some_and(|held| held.attempt == attempt)
 }
 
 /// The config's account can see the subject at the record's host, so its answers count.
@@ -235,6 +303,12 @@ fn can_prove(o: &Observed, record: &Record) -> bool {
         None => false,
     };
     config.host == record.host && same_user
+}
+
+/// The token in the Secret is dead by its expiry.
+pub fn current_has_expired(o: &Observed) -> bool {
+    let current = status(o).and_then(|s| s.current.as_ref());
+    current.is_some_and(|c| has_expired(o, c.expires_at.as_ref().map(|t| t.0)))
 }
 
 fn has_expired(o: &Observed, expires: Option<Timestamp>) -> bool {

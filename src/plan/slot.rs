@@ -57,10 +57,11 @@ pub fn is_held(look: &SlotLook, held: &Held) -> bool {
     look.token.as_ref().is_some_and(|t| t.id == held.token_id)
 }
 
-/// The slot was looked at, and holds a token that is not ours.
+/// The slot holds a token that is not ours: by this round's look, or by what an earlier round said.
 pub fn taken_over(o: &Observed) -> bool {
     match (&o.facts.slot, current(o)) {
         (Some(SlotLook { token: Some(token) }), Some(_)) => !is_ours(o, token),
+        (None, Some(_)) => said_taken_over(o),
         _ => false,
     }
 }
@@ -147,7 +148,8 @@ fn is_own_account(o: &Observed, subject: &Subject) -> bool {
     }
 }
 
-fn said_taken_over(o: &Observed) -> bool {
+/// An earlier round told the person. Wishes from before are answered by that: they could not know.
+pub fn said_taken_over(o: &Observed) -> bool {
     let said = RoleReason::TakenOver.as_str();
     status(o).is_some_and(|s| s.conditions.iter().any(|c| c.reason == said))
 }

@@ -19,21 +19,32 @@ pub(in crate::api) fn spec(schema: &mut Schema) {
             "address must be a URL of scheme, host and at most a port, in lower case and without user, path or query, \
              e.g. https://app.terraform.io or https://tfe.example.com:8443",
         )
-        .field_rule("address", "self == oldSelf", "address is immutable: create another TerraformCloudConfig for another host")
+        .field_rule(
+            "address",
+            "self == oldSelf",
+            "address is immutable: create another TerraformCloudConfig for \
+            another host",
+        )
         .string("basePath", 1, 256)
         .field_rule(
             "basePath",
             "self.matches('^/([A-Za-z0-9._~-]+/)*$') && !self.contains('/../') && !self.contains('/./')",
             "basePath must be a path that starts and ends with /, e.g. /api/v2/",
         )
-        .field_rule("basePath", "self == oldSelf", "basePath is immutable: create another TerraformCloudConfig for another path")
+        .field_rule(
+            "basePath",
+            "self == oldSelf",
+            "basePath is immutable: create another TerraformCloudConfig for \
+            another path",
+        )
         .duration("defaultTTL", "24h", "10s")
         .duration("maxTTL", "768h", "10s")
         .duration("revocationGracePeriod", "10m", "0s")
         .rule_at(
             "defaultTTL",
             cel::where_durations(&["defaultTTL", "maxTTL"], "duration(self.defaultTTL) <= duration(self.maxTTL)"),
-            "defaultTTL must not be longer than maxTTL: shorten defaultTTL or lengthen maxTTL, e.g. defaultTTL: 24h and maxTTL: 768h",
+            "defaultTTL must not be longer than maxTTL: shorten defaultTTL or lengthen maxTTL, e.g. defaultTTL: 24h \
+             and maxTTL: 768h",
         )
         .keywords("allow", &[("maxItems", json!(64))]);
 }
@@ -77,7 +88,8 @@ pub(in crate::api) fn allow_entry(schema: &mut Schema) {
         .field_rule(
             "users",
             "self.all(u, u.matches('^(user-[A-Za-z0-9_-]+|me)$'))",
-            "users must hold ids of users, or me, e.g. [user-MA4GL63FmYRpSFxa]; there is no *, since an account mints only for itself: say me",
+            "users must hold ids of users, or me, e.g. [user-MA4GL63FmYRpSFxa]; there is no *, since an account \
+             mints only for itself: say me",
         )
         .duration("maxTTL", "8h", "10s")
         .keywords("deletionPolicies", &[("minItems", json!(1)), ("maxItems", json!(2))]);
@@ -87,7 +99,8 @@ pub(in crate::api) fn allow_entry(schema: &mut Schema) {
 pub(in crate::api) fn allowed_namespaces(schema: &mut Schema) {
     Strict::new(schema).rule(
         "(self.from == 'Selector') == has(self.selector)",
-        "namespaces takes a selector with from: Selector, and only then, e.g. {from: Selector, selector: {matchLabels: {team: apps}}}",
+        "namespaces takes a selector with from: Selector, and only then, e.g. {from: Selector, selector: \
+         {matchLabels: {team: apps}}}",
     );
 }
 
@@ -97,8 +110,10 @@ pub(in crate::api) fn selector(schema: &mut Schema) {
         .map("matchLabels", 16, LABEL)
         .keywords("matchExpressions", &[("maxItems", json!(16))])
         .rule(
-            "has(self.matchLabels) && self.matchLabels.size() > 0 || has(self.matchExpressions) && self.matchExpressions.size() > 0",
-            "selector must hold matchLabels or matchExpressions: an empty one would match every namespace, for which there is from: All",
+            "has(self.matchLabels) && self.matchLabels.size() > 0 || has(self.matchExpressions) && \
+             self.matchExpressions.size() > 0",
+            "selector must hold matchLabels or matchExpressions: an empty one would match every namespace, for \
+             which there is from: All",
         );
     strict.property("matchExpressions", |list| {
         if let Some(items) = list.get_mut("items").and_then(|items| <&mut Schema>::try_from(items).ok()) {
@@ -112,15 +127,19 @@ fn requirement(schema: &mut Schema) {
         .required(&["key", "operator"])
         .keywords("key", &[("description", json!("Key of the label, e.g. `team`."))])
         .string("key", 1, 317)
-        .keywords("operator", &[
-            ("description", json!("How the label and `values` relate: In, NotIn, Exists or DoesNotExist.")),
-            ("enum", json!(["In", "NotIn", "Exists", "DoesNotExist"])),
-        ])
+        .keywords(
+            "operator",
+            &[
+                ("description", json!("How the label and `values` relate: In, NotIn, Exists or DoesNotExist.")),
+                ("enum", json!(["In", "NotIn", "Exists", "DoesNotExist"])),
+            ],
+        )
         .keywords("values", &[("description", json!("Values of the label, with In and NotIn, e.g. `[apps]`."))])
         .strings("values", 64, LABEL)
         .rule(
             "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
-            "matchExpressions: values belong to operator In or NotIn, and only there, e.g. {key: team, operator: In, values: [apps]}",
+            "matchExpressions: values belong to operator In or NotIn, and only there, e.g. {key: team, operator: \
+             In, values: [apps]}",
         )
         .set("description", Value::from("A requirement on one label of the namespace."));
 }

@@ -28,7 +28,7 @@ impl<'a> Strict<'a> {
     /// Starts from what `schemars` derived: null means absent (the API server drops it), so no field is nullable.
     pub(super) fn new(schema: &'a mut Schema) -> Self {
         if let Some(object) = schema.as_object_mut() {
-            object.values_mut().for_each(drop_null);
+            object.values_mut().for_each(clean);
         }
         Self(schema)
     }
@@ -124,6 +124,20 @@ fn add_rule(schema: &mut Schema, rule: Rule) {
     let _ = validate(schema, rule);
 }
 
+/// Each schema below: not nullable, its description without the source's line breaks (`kubectl explain` breaks lines
+/// itself).
+fn clean(schema: &mut Value) {
+    drop_null(schema);
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
+    }
+    match schema {
+        Value::Object(object) => object.values_mut().for_each(clean),
+        Value::Array(array) => array.iter_mut().for_each(clean),
+        _ => {}
+    }
+}
+
 /// `type: [T, null]` and `anyOf: [T, null]`, as `schemars` writes an `Option`, become T.
 fn drop_null(schema: &mut Value) {
     if let Some(Value::Array(types)) = schema.get_mut("type") {
@@ -143,10 +157,5 @@ fn drop_null(schema: &mut Value) {
                 }
             }
         }
-    }
-    match schema {
-        Value::Object(object) => object.values_mut().for_each(drop_null),
-        Value::Array(array) => array.iter_mut().for_each(drop_null),
-        _ => {}
     }
 }

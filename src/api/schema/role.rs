@@ -5,22 +5,20 @@ use schemars::Schema;
 use serde_json::json;
 
 use super::{DURATION, LABEL, OBJECT_NAME, Strict, TFC_NAME, cel};
+use crate::api::names::{
+    ALLOWED_LABEL_DOMAIN, FORBIDDEN_LABEL_DOMAINS, LABEL_MANAGED_BY, SECRET_KEY_PREFIX, SECRET_KEYS, TEMPLATE_VARIABLES,
+};
 
 /// Shortest time between two rotations of a slot: each kills the token before.
 const SHORTEST_INTERVAL: &str = "1m";
 /// The token is in a single slot of TFC.
 const SLOT: &str = "(has(self.organization) || has(self.team) && self.team.credentialType == 'TeamLegacy')";
-/// What the operator itself writes into the Secret; with `TF_TOKEN_*`.
-const OWN_KEYS: &str =
-    "['token', 'token_id', 'role', 'organization', 'team_id', 'user_id', 'expires_at', 'credentials.tfrc.json']";
-/// What a template may use.
-const VARIABLES: &str = "token|token_id|host|organization|team_id|user_id|role|expires_at";
-
 /// The whole object: its name is a label's value on the Secret.
 pub(in crate::api) fn name() -> Rule {
-    Rule::new(format!("self.metadata.name.size() <= {LABEL}"))
-        .message("metadata.name must be at most 63 characters, since it becomes a label's value on the Secret: choose a shorter one, e.g. shop-ci")
-        .field_path(".metadata.name")
+    Rule::new(format!("self.metadata.name.size() <= {LABEL}")).message(
+        "metadata.name must be at most 63 characters, since it becomes a label's value on the Secret: \
+            choose a shorter one, e.g. shop-ci",
+    )
 }
 
 /// The whole object: the Secret keeps its name; to leave it out and to repeat the role's name are the same.
@@ -29,7 +27,10 @@ pub(in crate::api) fn secret_name() -> Rule {
         format!("(has({of}.spec.secret) && has({of}.spec.secret.name) ? {of}.spec.secret.name : {of}.metadata.name)")
     };
     Rule::new(format!("{} == {}", name("self"), name("oldSelf")))
-        .message("secret.name is immutable (left out, it is the role's own name): delete this role and create another one for another Secret")
+        .message(
+            "secret.name is immutable (left out, it is the role's own name): delete this role and create \
+            another one for another Secret",
+        )
         .field_path(".spec.secret.name")
 }
 
@@ -64,7 +65,10 @@ fn subject(strict: Strict<'_>) -> Strict<'_> {
     ["organization", "team", "user"].iter().fold(strict, |strict, field| {
         strict.rule(
             cel::immutable(field),
-            format!("{field} is immutable, as is the kind of subject: delete this role and create another one for another subject"),
+            format!(
+                "{field} is immutable, as is the kind of subject: delete this role and create another one for \
+                another subject"
+            ),
         )
     })
 }
@@ -101,7 +105,8 @@ fn lease(strict: Strict<'_>) -> Strict<'_> {
         .rule_at(
             "overlap",
             cel::where_durations(&["overlap", "maxTTL"], "duration(self.overlap) < duration(self.maxTTL)"),
-            "overlap must be shorter than maxTTL, since it lies inside the token's life, e.g. overlap: 15m with maxTTL: 24h",
+            "overlap must be shorter than maxTTL, since it lies inside the token's life, e.g. overlap: 15m with \
+             maxTTL: 24h",
         )
         .rule_at(
             "overlap",
@@ -154,7 +159,8 @@ fn slot_or_lease(strict: Strict<'_>) -> Strict<'_> {
             field,
             format!("{SLOT} || !has(self.{field})"),
             format!(
-                "{field} goes with {A_SLOT} alone: remove {field}; the life of this token is set by ttl and maxTTL, e.g. ttl: 1h"
+                "{field} goes with {A_SLOT} alone: remove {field}; the life of this token is set by ttl and maxTTL, \
+                 e.g. ttl: 1h"
             ),
         )
     })
@@ -195,7 +201,8 @@ pub(in crate::api) fn team(schema: &mut Schema) {
         )
         .rule(
             "has(self.id) ? !has(self.organization) && !has(self.name) : has(self.organization) && has(self.name)",
-            "team needs either id, or organization and name, e.g. {id: team-6p5jTwJQXwqZBncC} or {organization: acme, name: apps}",
+            "team needs either id, or organization and name, e.g. {id: team-6p5jTwJQXwqZBncC} or {organization: \
+             acme, name: apps}",
         );
 }
 
@@ -203,7 +210,8 @@ pub(in crate::api) fn team(schema: &mut Schema) {
 pub(in crate::api) fn user(schema: &mut Schema) {
     id(Strict::new(schema), "user", "user-MA4GL63FmYRpSFxa").rule(
         "has(self.id) ? !has(self.me) : has(self.me) && self.me",
-        "user needs either id or me: true, e.g. {id: user-MA4GL63FmYRpSFxa}, or {me: true} for the account behind the config's token",
+        "user needs either id or me: true, e.g. {id: user-MA4GL63FmYRpSFxa}, or {me: true} for the account behind \
+         the config's token",
     );
 }
 
@@ -233,7 +241,10 @@ pub(in crate::api) fn rotation(schema: &mut Schema) {
         .field_rule(
             "interval",
             cel::at_least(SHORTEST_INTERVAL),
-            format!("{field} must be at least {SHORTEST_INTERVAL}, e.g. 720h: each rotation of a slot kills the token before"),
+            format!(
+                "{field} must be at least {SHORTEST_INTERVAL}, e.g. 720h: each rotation of a slot kills the \
+                token before"
+            ),
         );
 }
 
@@ -250,43 +261,68 @@ pub(in crate::api) fn secret(schema: &mut Schema) {
         .field_rule(
             "labels",
             "self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",
-            "secret.labels: a value must be letters, digits, '-', '_' and '.', and start and end with a letter or digit, e.g. team: apps",
+            "secret.labels: a value must be letters, digits, '-', '_' and '.', and start and end with a letter or \
+             digit, e.g. team: apps",
         )
         .map("annotations", 32, 4096);
-    ["labels", "annotations"].iter().fold(strict, |strict, field| {
-        strict
-            .field_rule(
-                field,
-                "self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
-                format!("secret.{field}: a key must be a name of at most 63 letters, digits, '-', '_' and '.', with or without a DNS name before a '/', e.g. team or example.com/team"),
-            )
-            .field_rule(
-                field,
-                "self.all(k, k.startsWith('app.kubernetes.io/') || !k.matches('^([a-z0-9.-]+[.])?(kubernetes[.]io|k8s[.]io|helm[.]sh|argoproj[.]io|terraformcloud[.]dev)/'))",
-                format!("secret.{field}: keys under kubernetes.io (but app.kubernetes.io), k8s.io, helm.sh, argoproj.io and terraformcloud.dev are refused, since they give a Secret power elsewhere: use a domain of your own, e.g. example.com/team"),
-            )
-            .field_rule(
-                field,
-                "!('app.kubernetes.io/managed-by' in self)",
-                format!("secret.{field}: app.kubernetes.io/managed-by is the operator's own: remove it"),
-            )
-    })
-    .map("template", 32, 4096)
-    .field_rule(
-        "template",
-        format!("self.all(k, k.matches('{}') && k != '.' && k != '..')", cel::DATA_KEY),
-        "secret.template: a key must be letters, digits, '-', '_' and '.', e.g. TFE_TOKEN",
-    )
-    .field_rule(
-        "template",
-        format!("self.all(k, !(k in {OWN_KEYS}) && !k.startsWith('TF_TOKEN_'))"),
-        "secret.template: token, token_id, role, organization, team_id, user_id, expires_at, credentials.tfrc.json and TF_TOKEN_* \
-         are the operator's own keys: choose another one, e.g. TFE_TOKEN",
-    )
-    .field_rule(
-        "template",
-        format!("self.all(k, self[k].matches('^([^$]|[$]+[^{{$]|[$]+[{{]({VARIABLES})[}}])*[$]*$'))"),
-        "secret.template: a value may use ${token}, ${token_id}, ${host}, ${organization}, ${team_id}, ${user_id}, ${role} and \
-         ${expires_at}, and no other ${...}, e.g. TFE_TOKEN: ${token}",
-    );
+    template(metadata(metadata(strict, "labels"), "annotations"));
+}
+
+/// Keys of labels or annotations: well formed, and without power elsewhere.
+fn metadata<'a>(strict: Strict<'a>, field: &str) -> Strict<'a> {
+    let domains = FORBIDDEN_LABEL_DOMAINS.join(", ");
+    let forbidden = FORBIDDEN_LABEL_DOMAINS.join("|").replace('.', "[.]");
+    strict
+        .field_rule(
+            field,
+            "self.all(k, k.size() <= 317 && \
+             k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+            format!(
+                "secret.{field}: a key must be a name of at most 63 letters, digits, '-', '_' and '.', with or without a DNS name \
+                 before a '/', e.g. team or example.com/team"
+            ),
+        )
+        .field_rule(
+            field,
+            format!("self.all(k, k.startsWith('{ALLOWED_LABEL_DOMAIN}/') || \
+                !k.matches('^([a-z0-9.-]+[.])?({forbidden})/'))"),
+            format!(
+                "secret.{field}: keys under {domains} are refused (but {ALLOWED_LABEL_DOMAIN}), since they can give a Secret power \
+                 elsewhere: use a domain of your own, e.g. example.com/team"
+            ),
+        )
+        .field_rule(
+            field,
+            format!("!('{LABEL_MANAGED_BY}' in self)"),
+            format!("secret.{field}: {LABEL_MANAGED_BY} is the operator's own: remove it"),
+        )
+}
+
+fn template(strict: Strict<'_>) -> Strict<'_> {
+    let own_keys = SECRET_KEYS.map(|key| format!("'{key}'")).join(", ");
+    let variables = TEMPLATE_VARIABLES.map(|variable| format!("${{{variable}}}")).join(", ");
+    strict
+        .map("template", 32, 4096)
+        .field_rule(
+            "template",
+            format!("self.all(k, k.matches('{}') && k != '.' && k != '..')", cel::DATA_KEY),
+            "secret.template: a key must be letters, digits, '-', '_' and '.', e.g. TFE_TOKEN",
+        )
+        .field_rule(
+            "template",
+            format!("self.all(k, !(k in [{own_keys}]) && !k.startsWith('{SECRET_KEY_PREFIX}'))"),
+            format!(
+                "secret.template: {} and {SECRET_KEY_PREFIX}* are the operator's own keys: choose another one, e.g. \
+                 TFE_TOKEN",
+                SECRET_KEYS.join(", ")
+            ),
+        )
+        .field_rule(
+            "template",
+            format!(
+                "self.all(k, self[k].matches('^([^$]|[$]+[^{{$]|[$]+[{{]({})[}}])*[$]*$'))",
+                TEMPLATE_VARIABLES.join("|")
+            ),
+            format!("secret.template: a value may use {variables}, and no other ${{...}}, e.g. TFE_TOKEN: ${{token}}"),
+        )
 }

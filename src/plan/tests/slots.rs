@@ -1,0 +1,178 @@
+//! Single slots: minting kills what is there, so each mint is preceded by a look.
+
+use super::build::*;
+use crate::api::names::ANNOTATION_ROTATE;
+use crate::api::{Answers, Pending};
+use crate::plan::observed::{AccountKind, Reservation, Secret};
+use crate::plan::step::{Inspection, Step};
+use crate::plan::subject::Subject;
+
+fn acme() -> Subject {
+    Subject::Organization("acme".into())
+}
+
+fn slot() -> Build {
+    role().organization("acme")
+}
+
+fn issued() -> Build {
+    slot().current("a1").secret_holds("a1").status(|s| {
+        s.current.as_mut().unwrap().expires_at = Some(time(365 * 24 * HOUR));
+    })
+}
+
+#[test]
+fn the_slot_is_reserved_then_looked_at_then_begun_then_claimed_then_minted() {
+    assert_eq!(slot().plan(), Step::Reserve(acme()));
+    assert_eq!(slot().reserved().plan(), Step::Inspect(Inspection::Slot(acme())));
+    let status = slot().reserved().slot_empty().begins();
+    let intent = status.intent.clone().unwrap();
+    assert_eq!(intent.requested_expiry, Some(time(365 * 24 * HOUR + 42)), "random seconds tell whose mint it was");
+    let begun = slot().reserved().slot_empty().status(|s| *s = status).facts(|f| f.begun = Some("new".into()));
+    assert_eq!(begun.plan(), Step::Claim);
+    let Step::Issue(order) = begun.facts(|f| f.claimed = true).plan() else { panic!() };
+    assert_eq!(order.expires_at, t(365 * 24 * HOUR + 42));
+}
+
+#[test]
+fn another_role_on_the_same_slot_is_told_who_holds_it() {
+    let second = slot().facts(|f| f.reservation = Some(Reservation::HeldBy("apps/first".into())));
+    assert_eq!(second.says(), ready("False", "Conflict", Some(("Stalled", "Conflict"))));
+    assert!(second.rests_as().conditions[0].message.contains("apps/first"));
+}
+
+#[test]
+fn somebodys_token_is_not_killed_without_being_told_to() {
+    let occupied = slot().reserved().slot("at-theirs");
+    assert_eq!(occupied.says(), ready("False", "SlotOccupied", Some(("Stalled", "SlotOccupied"))));
+    assert!(occupied.rests_as().conditions[0].message.contains("at-theirs"));
+    let status = occupied.replaces().begins();
+    assert_eq!(status.intent.unwrap().slot_token_id_before.as_deref(), Some("at-theirs"));
+}
+
+#[test]
+fn the_operators_own_admin_token_is_never_killed() {
+    let organization = slot().account("user-svc", AccountKind::Organization("acme".into()));
+    assert_eq!(organization.says().1, "WouldRevokeOwnToken");
+    let team = role().legacy_team("team-1").account("user-svc", AccountKind::Team("team-1".into()));
+    assert_eq!(team.says().1, "WouldRevokeOwnToken");
+    assert_eq!(slot().reserved().slot("at-admin").replaces().says().1, "WouldRevokeOwnToken", "by its id");
+}
+
+#[test]
+fn our_own_token_in_the_slot_is_rotated_when_asked() {
+    issued().annotated(ANNOTATION_ROTATE, "1").reserved().slot("at-a1").begins();
+}
+
+#[test]
+fn a_slot_that_someone_else_took_is_left_to_them() {
+    let taken = issued().annotated(ANNOTATION_ROTATE, "1").reserved().slot("at-theirs");
+    assert_eq!(taken.says(), ready("False", "TakenOver", Some(("Stalled", "TakenOver"))));
+}
+
+#[test]
+fn a_wish_from_before_the_takeover_does_not_take_the_slot_back() {
+    let taken = issued().annotated(ANNOTATION_ROTATE, "1").reserved().slot("at-theirs");
+    let told = taken.rests_as();
+    let again = taken.status(|s| *s = told);
+    assert!(matches!(again.plan(), Step::Rest(_)), "{:?}", again.plan());
+    again.annotated(ANNOTATION_ROTATE, "2").begins();
+}
+
+#[test]
+fn a_takeover_is_not_forgotten_when_the_slot_is_not_looked_at() {
+    let taken = issued().annotated(ANNOTATION_ROTATE, "1").reserved().slot("at-theirs");
+    let told = taken.rests_as();
+    let later = taken.status(|s| *s = told).facts(|f| f.slot = None);
+    assert_eq!(later.says().0, "False");
+    let away = later.trouble(crate::plan::observed::TroubleKind::Unreachable);
+    assert_eq!(away.says().0, "False");
+    let told = away.rests_as();
+    away.status(|s| *s = told).annotated(ANNOTATION_ROTATE, "2").facts(|f| f.slot = None);
+}
+
+#[test]
+fn an_attempt_of_ours_is_known_by_its_exact_expiry() {
+    let lost = slot().reserved().unsettled("a1", 0).slot("at-whatever");
+    lost.clone().begins();
+    let theirs = lost.slot_token(|t| t.expires_at = Some(super::build::t(HOUR + 1)));
+    assert_eq!(theirs.says().1, "SlotOccupied");
+}
+
+#[test]
+fn where_the_server_cut_the_expiry_maker_and_time_tell() {
+    let cut =
+        slot().reserved().unsettled("a1", 0).slot("at-cut").slot_token(|t| t.expires_at = Some(super::build::t(60)));
+    cut.clone().begins();
+    assert_eq!(cut.clone().slot_token(|t| t.created_by = Some("user-2".into())).says().1, "SlotOccupied");
+    assert_eq!(cut.slot_token(|t| t.created_at = super::build::t(-1)).says().1, "SlotOccupied");
+}
+
+#[test]
+fn an_unchanged_id_says_that_the_mint_did_not_happen() {
+    let unchanged = slot().reserved().unsettled("a1", 0).slot("at-before");
+    let unchanged = unchanged.status(|s| s.unsettled[0].slot_token_id_before = Some("at-before".into()));
+    assert_eq!(unchanged.says().1, "SlotOccupied");
+}
+
+#[test]
+fn a_wiped_status_does_not_make_our_own_mint_look_foreign() {
+    let pending = Pending {
+        attempt: "a1".into(),
+        requested_expiry: Some(time(HOUR)),
+        account: "user-1".into(),
+        since: Some(time(0)),
+        ..Default::default()
+    };
+    let mut wiped = slot().secret_emptied().pending(pending).reserved().slot("at-a1");
+    wiped = wiped.served();
+    wiped.begins();
+}
+
+#[test]
+fn a_late_mint_of_ours_that_killed_the_token_in_use_is_found_and_followed_by_another() {
+    let late = issued().unsettled("u1", 0).at(MINUTE);
+    assert!(matches!(late.plan(), Step::Rest(_)), "it may still land");
+    let ripe = late.at(2 * MINUTE);
+    assert_eq!(ripe.plan(), Step::Inspect(Inspection::Slot(acme())));
+    let unmoved = ripe.clone().slot("at-a1").slot_token(|t| t.expires_at = Some(super::build::t(365 * 24 * HOUR)));
+    assert!(unmoved.records().unsettled.is_empty(), "it did not land");
+    let landed = ripe.slot("at-u1").slot_token(|t| t.expires_at = Some(super::build::t(HOUR)));
+    landed.reserved().begins();
+}
+
+#[test]
+fn an_emptied_slot_is_minted_again() {
+    issued().reserved().slot_empty().begins();
+}
+
+#[test]
+fn a_slots_former_token_is_dead_and_never_revoked() {
+    let adopted = issued().intent("a2", 0).secret_holds("a2").records();
+    assert_eq!((adopted.current.unwrap().attempt.as_str(), adopted.predecessors.len()), ("a2", 0));
+}
+
+#[test]
+fn a_slot_is_rotated_at_its_interval_and_in_any_case_before_its_year_is_over() {
+    let monthly = issued().interval("720h").status(|s| {
+        s.current.as_mut().unwrap().expires_at = Some(time(900 * HOUR));
+    });
+    assert!(matches!(monthly.clone().at(719 * HOUR).plan(), Step::Rest(_)));
+    assert_eq!(monthly.at(720 * HOUR).plan(), Step::Reserve(acme()));
+    assert!(matches!(issued().at(330 * 24 * HOUR).plan(), Step::Rest(_)));
+    assert_eq!(issued().at(336 * 24 * HOUR).plan(), Step::Reserve(acme()));
+}
+
+#[test]
+fn a_change_of_the_spec_that_does_not_matter_to_the_token_mints_nothing() {
+    let changed = issued().spec(|s| s.description = Some("another".into()));
+    assert!(matches!(changed.plan(), Step::Rest(_)));
+}
+
+#[test]
+fn nothing_of_a_suspended_slot_is_looked_at() {
+    let mut lost = issued().suspended();
+    lost.o.secret = Secret::Absent;
+    assert!(matches!(lost.plan(), Step::Rest(_)));
+    assert_eq!(lost.o.role.status.as_ref().unwrap().handled, Some(Answers::default()));
+}

@@ -1,0 +1,138 @@
+//! Arithmetic of lives: what is cut, when a token's successor is due, when a predecessor dies.
+
+use jiff::SignedDuration;
+
+use super::build::*;
+use crate::plan::admission::Grant;
+use crate::plan::terms::{Lease, Life, SlotLife, Terms, terms};
+
+fn cut(role: &Build, is_slot: bool) -> Terms {
+    let grant = Grant { max_ttl: secs(8 * HOUR), default_ttl: secs(2 * HOUR), may_retain: false };
+    terms(&role.o.role.spec, is_slot, &grant).expect("valid")
+}
+
+fn lease(role: &Build) -> Lease {
+    match cut(role, false).life {
+        Life::Lease(lease) => lease,
+        life => panic!("{life:?}"),
+    }
+}
+
+#[test]
+fn ttl_and_max_ttl_are_cut_to_the_configs_cap_and_to_each_other() {
+    let unset = || role().spec(|s| s.ttl = None);
+    let rows = [
+        ("the config's default", unset(), 2 * HOUR, 2 * HOUR, false),
+        ("maxTTL defaults to ttl", role().ttl("1h"), HOUR, HOUR, false),
+        ("both as asked", role().ttl("1h").max_ttl("8h"), HOUR, 8 * HOUR, false),
+        ("ttl over the cap", role().ttl("9h"), 8 * HOUR, 8 * HOUR, true),
+        ("maxTTL over the cap", role().ttl("1h").max_ttl("9h"), HOUR, 8 * HOUR, true),
+        ("the default over the role's own maxTTL", unset().max_ttl("1h"), HOUR, HOUR, true),
+    ];
+    for (why, role, ttl, max, clamped) in rows {
+        let lease = lease(&role);
+        assert_eq!((lease.ttl, lease.max), (secs(ttl), secs(max)), "{why}");
+        assert_eq!(!cut(&role, false).clamped.is_empty(), clamped, "{why}");
+    }
+}
+
+#[test]
+fn renew_before_is_a_third_or_a_percentage_or_as_said() {
+    assert_eq!(lease(&role().ttl("1h")).renew_before, secs(20 * MINUTE));
+    assert_eq!(lease(&role().spec(|s| s.renew_before_percentage = Some(10))).renew_before, secs(6 * MINUTE));
+    assert_eq!(lease(&role().spec(|s| s.renew_before = Some("5m".into()))).renew_before, secs(5 * MINUTE));
+}
+
+#[test]
+fn jitter_only_moves_a_renewal_earlier_and_by_at_most_a_tenth_of_its_span() {
+    let lease = lease(&role().ttl("1h"));
+    let mut seen = std::collections::BTreeSet::new();
+    for n in 0..200 {
+        let at = lease.renew_at(&role().record(&format!("a{n}"))).expect("due some time");
+        assert!(at <= t(40 * MINUTE) && at >= t(38 * MINUTE), "{at}");
+        seen.insert(at);
+    }
+    assert!(seen.len() > 100, "tokens of one burst do not come due together");
+}
+
+#[test]
+fn a_third_of_the_life_passes_before_a_renewal_whatever_is_asked() {
+    let greedy = lease(&role().ttl("1h").spec(|s| s.renew_before = Some("59m".into())));
+    let at = greedy.renew_at(&role().record("a1")).unwrap();
+    assert!(at >= t(18 * MINUTE) && at <= t(20 * MINUTE), "{at}");
+    let mut short = role().record("a1");
+    short.expires_at = Some(time(10));
+    assert!(greedy.renew_at(&short).unwrap() >= t(3), "a server that cuts to ten seconds is not minted at in a loop");
+}
+
+#[test]
+fn a_ttl_that_is_shortened_applies_at_once_to_the_lease_in_being() {
+    let shortened = role().ttl("10m").current("a1").secret_holds("a1");
+    assert!(matches!(shortened.clone().at(5 * MINUTE).plan(), crate::plan::step::Step::Rest(_)));
+    shortened.at(7 * MINUTE).begins();
+    let once = role().ttl("10m").never_renewed().current("a1").secret_holds("a1").at(10 * MINUTE);
+    assert!(matches!(once.plan(), crate::plan::step::Step::Withdraw(_)));
+}
+
+#[test]
+fn leases_in_place_follow_each_other_from_their_start() {
+    let lease = lease(&role().ttl("1h").max_ttl("150m"));
+    let mut token = role().record("a1");
+    token.expires_at = Some(time(150 * MINUTE));
+    let rows = [(0, 60), (59, 60), (60, 120), (119, 120), (120, 150), (149, 150)];
+    for (now, end) in rows {
+        assert_eq!(lease.lease_end(&token, t(now * MINUTE)), Some(t(end * MINUTE)), "at minute {now}");
+    }
+}
+
+#[test]
+fn a_predecessor_never_outlives_its_expiry() {
+    let long = lease(&role().overlap("10h"));
+    assert_eq!(long.revoke_at(&role().record("a1"), t(0)), Some(t(HOUR)));
+}
+
+#[test]
+fn a_predecessor_whose_lease_is_about_to_end_gets_the_time_of_a_scheduled_rotation() {
+    let lease = lease(&role().ttl("1h").max_ttl("4h"));
+    let mut token = role().record("a1");
+    token.expires_at = Some(time(4 * HOUR));
+    assert_eq!(lease.revoke_at(&token, t(HOUR - 1)), Some(t(HOUR - 1 + 20 * MINUTE)));
+    assert_eq!(lease.revoke_at(&token, t(MINUTE)), Some(t(HOUR)));
+}
+
+#[test]
+fn a_slot_lives_for_its_interval_and_a_margin_or_a_year() {
+    let rows = [(None, 365 * 24 * HOUR), (Some("720h"), 900 * HOUR), (Some("1h"), 2 * HOUR)];
+    for (interval, life) in rows {
+        let role = interval.map_or_else(role, |i| role().interval(i)).organization("acme");
+        let Life::Slot(slot) = cut(&role, true).life else { panic!() };
+        assert_eq!(slot.requested_expiry(t(0), 0), t(life), "{interval:?}");
+    }
+}
+
+#[test]
+fn a_slot_that_the_server_cut_is_still_rotated_in_time() {
+    let slot = SlotLife { interval: Some(secs(720 * HOUR)), replace: false };
+    let cut = role().organization("acme").record("a1");
+    assert_eq!(slot.renew_at(&cut), Some(t(40 * MINUTE)));
+}
+
+#[test]
+fn what_is_no_duration_is_told_with_its_field() {
+    let grant = Grant { max_ttl: secs(HOUR), default_ttl: secs(HOUR), may_retain: false };
+    let error = terms(&role().ttl("soon").o.role.spec, false, &grant).expect_err("no duration");
+    assert!(error.starts_with("spec.ttl: "), "{error}");
+    assert_eq!(role().ttl("soon").says().1, "Rejected");
+}
+
+#[test]
+fn enormous_durations_do_not_overflow() {
+    let huge = lease(&role().ttl("2562047h").max_ttl("2562047h"));
+    assert_eq!(huge.max, secs(8 * HOUR));
+    let grant = Grant { max_ttl: SignedDuration::MAX, default_ttl: secs(HOUR), may_retain: false };
+    let wide = terms(&role().ttl("2562047h").o.role.spec, false, &grant).expect("valid");
+    let Life::Lease(wide) = wide.life else { panic!() };
+    assert!(wide.renew_at(&role().record("a1")).is_some());
+    let slot = SlotLife { interval: Some(secs(2562047 * HOUR)), replace: false };
+    slot.requested_expiry(t(0), 3599);
+}

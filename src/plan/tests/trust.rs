@@ -1,0 +1,93 @@
+//! What tenants can write is believed only as far as TFC confirms it.
+
+use super::build::*;
+use crate::api::{Answers, Source};
+use crate::plan::observed::Shown;
+use crate::plan::step::{Inspection, Step, Urgency};
+
+fn wiped() -> Build {
+    role().secret_holds("a1")
+}
+
+#[test]
+fn a_wiped_status_is_rebuilt_from_the_secret_and_one_inspection() {
+    assert_eq!(wiped().plan(), Step::Inspect(Inspection::Token("at-a1".into())));
+    let status = wiped().shown("at-a1", Shown::Ours("a1".into())).records();
+    assert_eq!(status.current.as_ref().unwrap().source, Source::Secret);
+    assert_eq!(status.handled, Some(Answers::default()), "never taken for a new role");
+}
+
+#[test]
+fn an_attempt_that_tfc_does_not_confirm_is_not_adopted() {
+    for shown in [Shown::Foreign, Shown::Gone, Shown::Hidden, Shown::Ours("another".into())] {
+        let edited = role().current("a0").secret_holds("a1").shown("at-a1", shown.clone());
+        assert!(matches!(edited.plan(), Step::Begin(_, Urgency::Dying)), "{shown:?}");
+    }
+}
+
+#[test]
+fn another_subjects_token_in_the_annotation_is_not_asked_for() {
+    for subject in ["organizations/other", "teams/team-1/legacy", "users/user-2", "nonsense"] {
+        let edited = role().current("a0").secret_holds("a1").held(|h| h.subject = subject.into());
+        assert!(matches!(edited.plan(), Step::Begin(_, Urgency::Dying)), "{subject}: {:?}", edited.plan());
+    }
+}
+
+#[test]
+fn an_edited_annotation_does_not_make_the_operator_forget_the_token_in_use() {
+    let edited = role().current("a0").secret_holds("a1").held(|h| h.subject = "organizations/other".into()).deleted();
+    let withdrawn = match edited.plan() {
+        Step::Record(status, _) => *status,
+        Step::Withdraw(_) => return,
+        step => panic!("{step:?}"),
+    };
+    assert!(withdrawn.predecessors.iter().any(|p| p.attempt == "a0"), "{withdrawn:?}");
+}
+
+#[test]
+fn a_slots_token_in_use_survives_an_edited_annotation_when_the_role_goes() {
+    let edited = role().organization("acme").current("a0").secret_holds("a1").deleted();
+    let kept = match edited.plan() {
+        Step::Record(status, _) => status.predecessors.iter().any(|p| p.attempt == "a0"),
+        Step::Inspect(_) | Step::Withdraw(_) => true,
+        step => panic!("{step:?}"),
+    };
+    assert!(kept);
+}
+
+#[test]
+fn what_the_intent_says_goes_before_what_the_secret_says() {
+    let edited = role().intent("a1", 0).secret_holds("a1").held(|h| {
+        h.subject = "organizations/other".into();
+        h.host = "evil.example".into();
+        h.account = "user-9".into();
+    });
+    let current = edited.records().current.unwrap();
+    assert_eq!((current.subject.as_str(), current.host.as_str()), ("users/user-1", HOST));
+    assert_eq!(current.account, "user-1");
+}
+
+#[test]
+fn an_id_that_came_by_way_of_the_secret_is_revoked_only_after_tfc_showed_our_marker_on_it() {
+    let due = role().current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE);
+    let due = due.status(|s| s.predecessors[0].source = Source::Secret);
+    assert_eq!(due.plan(), Step::Inspect(Inspection::Token("at-a1".into())));
+    assert_eq!(due.clone().shown("at-a1", Shown::Ours("a1".into())).revokes().token_id, "at-a1");
+    let foreign = due.shown("at-a1", Shown::Foreign).records();
+    assert!(foreign.predecessors.is_empty());
+    let looked_for = &foreign.unsettled[0].record;
+    assert_eq!((looked_for.attempt.as_str(), looked_for.token_id.as_ref()), ("a1", None), "by its marker");
+}
+
+#[test]
+fn an_id_from_a_reply_is_revoked_without_another_look() {
+    assert_eq!(role().current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE).revokes().token_id, "at-a1");
+}
+
+#[test]
+fn nothing_is_revoked_while_the_secret_does_not_say_what_it_holds() {
+    let illegible = role().current("a2").secret_holds("a2").ours(|s| s.record = None).predecessor("a1", 0).at(MINUTE);
+    assert!(matches!(illegible.plan(), Step::Rest(_)), "{:?}", illegible.plan());
+    let refused = role().served().predecessor("a1", 0).secret_emptied().ours(|s| s.record = None).allow(&[]);
+    assert_eq!(refused.plan(), Step::Withdraw(crate::plan::step::Withdrawal::Empty));
+}
