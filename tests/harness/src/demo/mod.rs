@@ -97,7 +97,7 @@ async fn against_simulator(options: &Options) -> Result<ExitCode, Error> {
 async fn end(stage: &mut Stage, keep: bool, tfc: &Tfc) -> Result<ExitCode, Error> {
     stage.show.verdict();
     if !stage.show.all_held() {
-        print_end_of_log(stage)?;
+        save_log(stage)?;
     }
     let code = if stage.show.all_held() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if keep {
@@ -107,13 +107,12 @@ async fn end(stage: &mut Stage, keep: bool, tfc: &Tfc) -> Result<ExitCode, Error
     Ok(code)
 }
 
-fn print_end_of_log(stage: &Stage) -> Result<(), Error> {
-    let log = stage.operator_logs()?;
-    let lines: Vec<&str> = log.lines().collect();
-    println!("\nThe end of the operator's log:");
-    for line in &lines[lines.len().saturating_sub(40)..] {
-        println!("  {line}");
-    }
+/// Keeps the operator's whole log where the demo's folder does not take it along.
+fn save_log(stage: &Stage) -> Result<(), Error> {
+    let path = std::env::temp_dir().join(format!("tfc-demo-operator-{}.log", std::process::id()));
+    let failed = format!("could not write {}", path.display());
+    std::fs::write(&path, stage.operator_logs()?).map_err(Error::while_trying(failed))?;
+    println!("The operator's whole log is kept: {}", path.display());
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::show::Show;
 use super::stage::{Stage, Token};
-use super::{Options, RealAccount, keep_up, print_end_of_log};
+use super::{Options, RealAccount, keep_up, save_log};
 use crate::Error;
 use crate::wait::poll_until;
 
@@ -52,7 +52,7 @@ pub(super) async fn run(options: &Options, account: &RealAccount) -> Result<Exit
     if stage.show.all_held() {
         return Ok(ExitCode::SUCCESS);
     }
-    print_end_of_log(&stage)?;
+    save_log(&stage)?;
     Ok(ExitCode::FAILURE)
 }
 

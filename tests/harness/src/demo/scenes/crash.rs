@@ -13,7 +13,6 @@ use crate::wait::poll_until;
 const DESCRIPTION: &str = "demo: crash";
 
 pub(super) async fn play(stage: &mut Stage, tfc: &Tfc) -> Result<(), Error> {
-    stage.show.scene("kill -9 between mint and Secret");
     let gate = Gate::new();
     let held = tfc.simulator.fault(When::mint().once(), Fault::DelayAfter((&gate).into()));
     stage.show.say("the simulator will make the next token and hold its reply back");

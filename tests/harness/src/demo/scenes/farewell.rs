@@ -9,7 +9,6 @@ use super::{Tfc, samples};
 use crate::Error;
 
 pub(super) async fn play(stage: &mut Stage, tfc: &Tfc) -> Result<(), Error> {
-    stage.show.scene("The end: everything deleted at once");
     let before = tally(stage, tfc).await?;
     let leaked = before.leaked();
     stage.show.claim(

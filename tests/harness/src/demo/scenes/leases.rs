@@ -12,7 +12,6 @@ use crate::simulator::Fate;
 use crate::wait::poll_until;
 
 pub(super) async fn user(stage: &mut Stage) -> Result<(), Error> {
-    stage.show.scene("A user's token: issued, used, rotated on request, revoked");
     let spec = json!({"user": {"me": true}, "description": "demo: user", "ttl": "10m", "overlap": "10s"});
     stage.apply("user.yaml (ttl: 10m, overlap: 10s)", &[role("user", spec)]).await?;
     let place = (NAMESPACE, "user", "user");
@@ -33,12 +32,11 @@ pub(super) async fn user(stage: &mut Stage) -> Result<(), Error> {
 }
 
 pub(super) async fn team_and_expiry(stage: &mut Stage, tfc: &Tfc) -> Result<(), Error> {
-    stage.show.scene("A team's token, rotated by itself; beside it one that is not renewed");
     let team = json!({
         "team": {"organization": "acme", "name": "apps"}, "description": "demo: team",
-        "ttl": "24s", "renewBefore": "12s", "overlap": "10s",
+        "ttl": "26s", "renewBefore": "13s", "overlap": "8s",
     });
-    stage.apply("team.yaml (ttl: 24s, renewBefore: 12s, overlap: 10s)", &[role("team", team)]).await?;
+    stage.apply("team.yaml (ttl: 26s, renewBefore: 13s, overlap: 8s)", &[role("team", team)]).await?;
     let place = (NAMESPACE, "team", "team");
     let first = stage.wait_token(place, None, SOON).await?;
     stage.claim_use(&first, 200, "the team's token works").await?;
@@ -47,7 +45,7 @@ pub(super) async fn team_and_expiry(stage: &mut Stage, tfc: &Tfc) -> Result<(), 
     let once = stage.wait_token((NAMESPACE, "once", "once"), None, SOON).await?;
     stage.claim_use(&once, 200, "the token that is not renewed works until its end").await?;
 
-    stage.show.say("waiting for the successor, 12 s before the end of the first");
+    stage.show.say("waiting for the successor, 13 s before the end of the first");
     let second = stage.wait_token(place, Some(&first), Duration::from_secs(24)).await?;
     stage.claim_use(&second, 200, "the team's successor came by itself").await?;
     stage.claim_use(&first, 200, "the team's old token still works in its overlap").await?;
@@ -94,9 +92,9 @@ fn claim_overlap(stage: &mut Stage, tfc: &Tfc, former: &Token, successor: &Token
     let overlap = revoked.zip(made).map(|(revoked, made)| revoked.duration_since(made));
     let seconds = overlap.map_or(0.0, |overlap| overlap.as_secs_f64());
     // TFC's clock is known to the second.
-    let range = SignedDuration::from_secs(9)..SignedDuration::from_secs(13);
+    let range = SignedDuration::from_secs(7)..SignedDuration::from_secs(11);
     stage.show.claim(
-        "the two lived side by side for the 10 s that were asked for",
+        "the two lived side by side for the 8 s that were asked for",
         overlap.is_some_and(|overlap| range.contains(&overlap)),
         format!("{seconds:.1} s"),
     );

@@ -29,7 +29,6 @@ fn mistakes() -> [(&'static str, Value, &'static str); 6] {
 }
 
 pub(super) async fn play(stage: &mut Stage, tfc: &Tfc) -> Result<(), Error> {
-    stage.show.scene("What is refused, and how it is said");
     samples::put_up_namespace(stage, tfc).await?;
     for (mistake, spec, named) in mistakes() {
         let text = manifests::print(&[role("refused", spec)])?;

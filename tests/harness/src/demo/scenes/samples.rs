@@ -20,7 +20,6 @@ const ROLES: [(&str, &str, &str, &str); 4] = [
 ];
 
 pub(super) async fn play(stage: &mut Stage, tfc: &Tfc) -> Result<(), Error> {
-    stage.show.scene("The samples: one role of each kind");
     put_up_config(stage, tfc).await?;
     stage.kubectl(&["create", "namespace", SHOP]).await?;
     for (file, namespace, name, secret) in ROLES {

@@ -8,7 +8,6 @@ use crate::Error;
 use crate::simulator::Slot;
 
 pub(super) async fn play(stage: &mut Stage, tfc: &Tfc) -> Result<(), Error> {
-    stage.show.scene("Single slots: an organization's token, and a team's legacy token");
     organization(stage, tfc).await?;
     legacy(stage, tfc).await
 }

@@ -13,7 +13,7 @@ use super::super::stage::{SOON, Stage, token_in};
 use super::{NAMESPACE, Tfc, role};
 use crate::Error;
 
-const ROLES: usize = 50;
+pub(super) const ROLES: usize = 50;
 const P50_AT_MOST: Duration = Duration::from_millis(25);
 const P90_AT_MOST: Duration = Duration::from_millis(60);
 
@@ -46,7 +46,6 @@ impl fmt::Display for Speed {
 }
 
 pub(super) async fn play(stage: &mut Stage, tfc: &Tfc) -> Result<Speed, Error> {
-    stage.show.scene("How fast: from apply to Secret");
     tfc.simulator.set_reply_delay(Duration::from_millis(1));
     let measured = measure(stage).await;
     tfc.simulator.set_reply_delay(Duration::ZERO);
