@@ -50,10 +50,8 @@ test: check testbed ## Everything: check, then the tests that need a control pla
 	TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(LOCKED) --workspace --test '*'
 
 .PHONY: generate
-generate: build ## Write crds/ from the Rust types
-	mkdir -p crds
-	rm -f crds/*.yaml
-	$(OPERATOR) crds --output-dir crds
+generate: ## Write crds/ and the reference in docs/ from the Rust types
+	UPDATE_GENERATED=1 cargo test $(LOCKED) --lib api::tests
 
 .PHONY: testbed
 testbed: ## Build a real control plane for the tests, once per machine (about 9 min on two cores)

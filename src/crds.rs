@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
+use crate::api::crd_file_name;
+
 /// Why the CRDs could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum CrdsError {
@@ -39,7 +41,7 @@ pub fn print(crds: &[CustomResourceDefinition], out: &mut impl Write) -> Result<
     Ok(())
 }
 
-/// Writes each CRD to `DIR/NAME.yaml`, NAME being its `metadata.name`; makes the directory where it is missing.
+/// Writes each CRD to `DIR/PLURAL.yaml`; makes the directory where it is missing.
 ///
 /// # Errors
 /// Where the directory or a file can't be written.
@@ -50,8 +52,7 @@ pub fn write_files(crds: &[CustomResourceDefinition], dir: &Path) -> Result<(), 
     };
     std::fs::create_dir_all(dir).map_err(at(dir))?;
     for crd in crds {
-        let name = crd.metadata.name.as_deref().unwrap_or("unnamed");
-        let path = dir.join(format!("{name}.yaml"));
+        let path = dir.join(crd_file_name(crd));
         std::fs::write(&path, serde_yaml::to_string(crd)?).map_err(at(&path))?;
     }
     Ok(())
@@ -64,6 +65,7 @@ mod tests {
     fn crd(name: &str) -> CustomResourceDefinition {
         let mut crd = CustomResourceDefinition::default();
         crd.metadata.name = Some(name.to_owned());
+        crd.spec.names.plural = name.split('.').next().unwrap_or_default().to_owned();
         crd
     }
 
@@ -84,10 +86,10 @@ mod tests {
     fn writes_one_file_each_and_names_the_path_it_can_not_write() {
         let dir = std::env::temp_dir().join(format!("tfc-crds-{}", std::process::id()));
         write_files(&[crd("a.example.com")], &dir.join("new")).expect("a fresh directory");
-        let file = dir.join("new/a.example.com.yaml");
+        let file = dir.join("new/a.yaml");
         assert!(std::fs::read_to_string(&file).expect("the file").contains("name: a.example.com"));
         let error = write_files(&[], &file).expect_err("a file is no directory");
-        assert!(error.to_string().contains("a.example.com.yaml"), "{error}");
+        assert!(error.to_string().contains("a.yaml"), "{error}");
         std::fs::remove_dir_all(&dir).expect("cleans up");
     }
 

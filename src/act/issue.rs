@@ -52,9 +52,10 @@ pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
 
     let written = store(world, round, &client, order, &token_id, &rendering).await;
     match written {
-        Written::Won(meta) => {
+        Written::Won { meta, doubtful } => {
             round.see_own_write(world, &meta.metadata);
-            round.facts.minted = Some(order.attempt.clone());
+            // A write that was repeated may land once more: then the record is as good as one found in the Secret, not better.
+            round.facts.minted = (!doubtful).then(|| order.attempt.clone());
             round.minted_token_id = Some(token_id);
             After::Plan
         }
@@ -111,7 +112,7 @@ fn held(intent: &Intent, minted: &Minted) -> Held {
 
 enum Written {
     /// The Secret holds the token.
-    Won(SecretMeta),
+    Won { meta: SecretMeta, doubtful: bool },
     /// The Secret holds another attempt. A create of ours that got no answer may still land.
     Lost { may_land: bool },
     /// The API server refuses the Secret for good.
@@ -143,7 +144,7 @@ async fn store(
             }
         };
         match result {
-            Ok(meta) => return Written::Won(meta),
+            Ok(meta) => return Written::Won { meta, doubtful },
             Err(ClusterError::Refused(refusal)) if !doubtful => return Written::Refused(refusal.to_string()),
             Err(ClusterError::Conflict | ClusterError::NotFound) => {
                 match world.cluster.secret(namespace, &name).await {
@@ -155,7 +156,7 @@ async fn store(
                             false,
                         );
                         if let (Some(meta), true) = (meta, holds(&seen, &order.attempt)) {
-                            return Written::Won(meta);
+                            return Written::Won { meta, doubtful };
                         }
                         let may_land = doubtful && order.secret.is_none();
                         if !order.subject.is_slot() || !still_ours(client, order, token_id).await {

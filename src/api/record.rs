@@ -47,7 +47,7 @@ pub struct Record {
 /// How a token id came into a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Source {
-    /// From a reply of TFC to the mint: trusted.
+    /// From a reply of TFC: trusted. Of a mint, by the process that then saw its one write of the Secret answered.
     Reply,
     /// From the Secret's annotation, which tenants can write: revoked only after TFC showed our marker on it.
     #[default]

@@ -101,7 +101,12 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
         lease_started_at: held.issued_at.clone(),
         source,
         digest: held.digest.clone(),
-        secret_resource_version: secret.resource_version.clone(),
+        // Whose value stands there is known of this round's own write alone; else it is read once.
+        secret_resource_version: if source == Source::Reply || secret.verified {
+            secret.resource_version.clone()
+        } else {
+            String::new()
+        },
         ..Record::default()
     };
     if let Some(Terms { life: Life::Lease(lease), .. }) = &terms {
@@ -120,6 +125,7 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
 
     status.unsettled.retain(|u| u.record.attempt != held.attempt);
     status.unsettled.extend(intent.filter(|i| i.record.attempt != held.attempt));
+    status.unsettled.extend(announced(o, secret, held, now));
     let first = status.current.is_none();
     // Minting on a slot has killed its former token; there is nothing left to revoke.
     let former = status.current.take().filter(|f| !(is_slot(&f.subject) && f.subject == current.subject));
@@ -145,6 +151,26 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
     let verdict = issued(o, terms.as_ref());
     conditions::put(o, &mut status, Some(verdict.clone()), &verdict);
     Step::Record(Box::new(status), vec![note])
+}
+
+/// A slot's mint that the Secret announced, of which a wiped status knows nothing: it may still land, and kill the token in use.
+fn announced(o: &Observed, secret: &OurSecret, held: &Held, now: Timestamp) -> Option<Intent> {
+    let wiped = o.role.status.as_ref().is_none_or(|s| s.handled.is_none() && s.intent.is_none());
+    let pending = secret.pending.as_ref().filter(|p| wiped && is_slot(&held.subject) && p.attempt != held.attempt)?;
+    Some(Intent {
+        record: Record {
+            attempt: pending.attempt.clone(),
+            host: held.host.clone(),
+            account: pending.account.clone(),
+            subject: held.subject.clone(),
+            ..Record::default()
+        },
+        since: Some(time(pending.since.as_ref().map_or(now, |since| since.0.min(now)))),
+        requested_expiry: pending.requested_expiry.clone(),
+        slot_token_id_before: pending.slot_token_id_before.clone(),
+        secret_stood: true,
+        answers: Answers::default(),
+    })
 }
 
 /// The status once the credential has left the Secret: its token is a predecessor that is due now.

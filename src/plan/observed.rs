@@ -137,7 +137,8 @@ pub struct OurSecret {
 pub struct Facts {
     /// The attempt whose intent this round has written and whose mint it has not sent.
     pub begun: Option<String>,
-    /// The attempt that this round minted and whose Secret it wrote, with what TFC's reply said.
+    /// The attempt that this round minted and whose Secret it wrote, with what TFC's reply said. Not set where a try of that write
+    /// got no answer: it may land once more.
     pub minted: Option<String>,
     /// The slot's Lease.
     pub reservation: Option<Reservation>,
@@ -163,6 +164,15 @@ pub struct Facts {
     pub hidden_teams: BTreeSet<String>,
     /// The Secret was let go (deletionPolicy Retain).
     pub disowned: bool,
+}
+
+impl Facts {
+    /// A mint was sent, whatever became of it: what was known of the slot, of the subject's tokens and of the Secret is out of
+    /// date. With a slot's old look the next decision would take its own token for another's, and mint again.
+    pub fn forget_at_issue(&mut self) {
+        (self.begun, self.claimed, self.value_lost) = (None, false, false);
+        (self.slot, self.walk, self.fenced) = (None, None, false);
+    }
 }
 
 /// Who holds a slot's Lease.

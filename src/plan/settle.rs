@@ -276,10 +276,11 @@ fn is_due(o: &Observed, predecessor: &Record, now: Timestamp) -> bool {
         && !is_in_secret(o, &predecessor.attempt)
 }
 
-/// From when on no late write of the Secret can bring this token back, even if somebody deletes the Secret: the create may have
-/// been sent twice. An issue in the future is a tenant's word, and delays nothing.
+/// From when on no late write of the Secret can bring this token back, even if somebody deletes the Secret: where its minter got
+/// no answer, or died, the create may have been sent twice. An issue in the future is a tenant's word, and delays nothing.
 fn landed_at(o: &Observed, token: &Record) -> Option<Timestamp> {
-    Some(terms::plus(token.issued_at.as_ref()?.0, o.settling_time))
+    let issued = token.issued_at.as_ref().filter(|_| token.source == Source::Secret)?;
+    Some(terms::plus(issued.0, o.settling_time))
 }
 
 fn is_ripe(o: &Observed, attempt: &Intent, now: Timestamp) -> bool {

@@ -88,6 +88,10 @@ pub fn holds(o: &Observed, token: &SlotToken, record: &Record) -> bool {
 
 /// The slot holds what this attempt made.
 pub fn made_by(o: &Observed, token: &SlotToken, attempt: &Intent) -> bool {
+    // A later mint of ours may expire earlier, by its random seconds, and look as if the server had cut this attempt's.
+    if current(o).is_some_and(|c| c.attempt != attempt.record.attempt && c.token_id.as_ref() == Some(&token.id)) {
+        return false;
+    }
     made_after(
         o,
         token,

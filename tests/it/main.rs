@@ -1,4 +1,6 @@
 //! The one integration test binary.
 mod admission;
 mod bed;
+mod e2e;
 mod manifests;
+mod stage;

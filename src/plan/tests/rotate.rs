@@ -151,3 +151,13 @@ fn an_intent_whose_cause_is_gone_is_kept_as_unsettled() {
     let status = issued().intent("a2", 0).records();
     assert_eq!((status.intent, status.unsettled[0].record.attempt.as_str()), (None, "a2"));
 }
+
+#[test]
+fn a_create_that_may_have_been_sent_twice_holds_a_revocation_until_it_can_no_longer_land() {
+    let fresh = role().current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE).status(|s| {
+        s.predecessors[0].source = crate::api::Source::Secret;
+        s.predecessors[0].issued_at = Some(time(0));
+    });
+    assert_eq!(fresh.rests().wake_in, Some(secs(MINUTE)));
+    assert!(matches!(fresh.at(2 * MINUTE).plan(), Step::Inspect(_)));
+}

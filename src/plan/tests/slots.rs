@@ -176,3 +176,20 @@ fn nothing_of_a_suspended_slot_is_looked_at() {
     assert!(matches!(lost.plan(), Step::Rest(_)));
     assert_eq!(lost.o.role.status.as_ref().unwrap().handled, Some(Answers::default()));
 }
+
+#[test]
+fn the_token_in_use_is_not_taken_for_an_earlier_attempts_that_the_server_cut() {
+    let later = issued().unsettled("u1", 0).at(2 * MINUTE).slot("at-a1").slot_token(|t| {
+        t.expires_at = Some(super::build::t(HOUR - 1));
+    });
+    assert!(later.records().unsettled.is_empty());
+}
+
+#[test]
+fn a_mint_that_the_secret_announced_is_kept_as_unsettled_when_the_status_was_wiped() {
+    let pending = Pending { attempt: "a2".into(), since: Some(time(0)), ..Default::default() };
+    let wiped = slot().secret_holds("a1").pending(pending).slot("at-a1");
+    let status = wiped.records();
+    assert_eq!(status.current.unwrap().attempt, "a1");
+    assert_eq!(status.unsettled[0].record.attempt, "a2");
+}

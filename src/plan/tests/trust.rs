@@ -91,3 +91,10 @@ fn nothing_is_revoked_while_the_secret_does_not_say_what_it_holds() {
     let refused = role().served().predecessor("a1", 0).secret_emptied().ours(|s| s.record = None).allow(&[]);
     assert_eq!(refused.plan(), Step::Withdraw(crate::plan::step::Withdrawal::Empty));
 }
+
+#[test]
+fn a_value_is_read_once_before_it_is_believed_to_be_what_the_record_says() {
+    let rebuilt = wiped().ours(|s| s.verified = false).shown("at-a1", Shown::Ours("a1".into()));
+    let status = rebuilt.records();
+    assert_eq!(rebuilt.status(|s| *s = status).plan(), Step::Render);
+}

@@ -1,0 +1,263 @@
+//! One test's own stage: a namespace on the shared control plane, a simulator of TFC, and the operator's real binary between them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Event, Secret};
+use kube::Client;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use tfc_harness::simulator::{Config, RateLimit, Simulator, StandardIds, TokenView, standard_world};
+use tfc_harness::{Operator, OperatorOptions, install_tls_provider, wait_until};
+use tfc_token_operator::api::{Condition, TerraformCloudConfig, TerraformCloudRole};
+
+use crate::bed::bed;
+
+/// Patience for what happens in a moment on a quiet machine.
+pub const SOON: Duration = Duration::from_secs(45);
+
+/// A namespace, a simulator and an operator.
+pub struct Stage {
+    /// The namespace that the operator serves, and stands in.
+    pub namespace: String,
+    /// TFC.
+    pub tfc: Simulator,
+    /// Who is who in it.
+    pub ids: StandardIds,
+    /// Admin of the cluster.
+    pub client: Client,
+    /// The operator; `None` after it was killed.
+    pub operator: Option<Operator>,
+    options: OperatorOptions,
+}
+
+impl Stage {
+    /// A stage with a config `tfc` whose token is the standard world's machine user.
+    pub async fn new() -> Stage {
+        Stage::with(&[]).await
+    }
+
+    /// The same, with further flags of the operator.
+    pub async fn with(flags: &[&str]) -> Stage {
+        let mut stage = Stage::bare(flags).await;
+        stage.start().await;
+        stage.config("tfc", json!({})).await;
+        stage
+    }
+
+    /// A stage without a config, the operator not started.
+    pub async fn bare(flags: &[&str]) -> Stage {
+        install_tls_provider();
+        let namespace = bed().fresh_namespace().await;
+        let world = standard_world();
+        let mut config = Config::from(world.world);
+        config.rate_limit = RateLimit::Off;
+        let tfc = Simulator::start(config).expect("the simulator starts");
+        let mut args: Vec<String> = ["--insecure-allow-http", "--leader-elect=false"].map(String::from).to_vec();
+        args.push(format!("--installation-id={namespace}"));
+        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let options = OperatorOptions {
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_tfc-token-operator")),
+            kubeconfig: bed().kubeconfig(),
+            namespaces: vec![namespace.clone()],
+            own_namespace: namespace.clone(),
+            args,
+            env: vec![("RUST_LOG".into(), "info,tfc_token_operator=debug".into())],
+        };
+        Stage { client: bed().client(), namespace, tfc, ids: world.ids, operator: None, options }
+    }
+
+    /// Starts the operator, or another one after a kill.
+    pub async fn start(&mut self) {
+        let mut operator = Operator::start(self.options.clone()).expect("the operator starts");
+        operator.wait_ready().await.expect("the operator gets ready");
+        self.operator = Some(operator);
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.operator.take().expect("an operator runs").kill();
+    }
+
+    /// SIGTERM; waits for its end.
+    pub async fn stop(&mut self) -> std::process::ExitStatus {
+        self.operator.take().expect("an operator runs").sigterm().await.expect("it ends in time")
+    }
+
+    /// Creates a config with its admin Secret, and waits until it is authenticated. `spec` is merged over the defaults.
+    pub async fn config(&self, name: &str, spec: Value) {
+        self.secret(&format!("{name}-admin"), "token", self.ids.ci_token.expose()).await;
+        let mut whole = json!({"address": self.tfc.address(), "tokenSecretRef": {"name": format!("{name}-admin")}});
+        merge(&mut whole, spec);
+        self.create_config(name, whole).await.expect("the config is admitted");
+        self.config_becomes(name, "Authenticated").await;
+    }
+
+    /// Creates a config as it is.
+    pub async fn create_config(&self, name: &str, spec: Value) -> kube::Result<TerraformCloudConfig> {
+        let config = object("TerraformCloudConfig", name, spec);
+        self.configs().create(&PostParams::default(), &config).await
+    }
+
+    /// Creates a role of the config `tfc`; `spec` is merged over that.
+    pub async fn role(&self, name: &str, spec: Value) -> TerraformCloudRole {
+        self.create_role(name, spec).await.expect("the role is admitted")
+    }
+
+    /// The same, where it may be refused.
+    pub async fn create_role(&self, name: &str, spec: Value) -> kube::Result<TerraformCloudRole> {
+        let mut whole = json!({"configRef": {"name": "tfc"}});
+        merge(&mut whole, spec);
+        let role = object("TerraformCloudRole", name, whole);
+        self.roles().create(&PostParams::default(), &role).await
+    }
+
+    /// Creates or replaces a Secret with one key.
+    pub async fn secret(&self, name: &str, key: &str, value: &str) {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value}});
+        let apply = PatchParams::apply("test").force();
+        self.secrets().patch(name, &apply, &Patch::Apply(secret)).await.expect("the Secret is written");
+    }
+
+    /// Waits until the role's `Ready` has this reason, with this status.
+    pub async fn role_becomes(&self, name: &str, status: &str, reason: &str) -> TerraformCloudRole {
+        self.role_until(name, &format!("role {name} to be {reason}"), |role| ready(role).is_some_and(|c| c.status == status && c.reason == reason))
+            .await
+    }
+
+    /// Waits until the role's token is in its Secret.
+    pub async fn issued(&self, name: &str) -> TerraformCloudRole {
+        self.role_becomes(name, "True", "Issued").await
+    }
+
+    /// Waits until the role is so.
+    pub async fn role_until(&self, name: &str, what: &str, so: impl Fn(&TerraformCloudRole) -> bool) -> TerraformCloudRole {
+        let roles = self.roles();
+        wait_until(what, SOON, async || {
+            let role = roles.get(name).await.map_err(|error| error.to_string())?;
+            if so(&role) { Ok(role) } else { Err(serde_json::to_string_pretty(&role.status).expect("JSON")) }
+        })
+        .await
+    }
+
+    /// Waits until the config's `Ready` has this reason.
+    pub async fn config_becomes(&self, name: &str, reason: &str) -> TerraformCloudConfig {
+        let configs = self.configs();
+        wait_until(&format!("config {name} to be {reason}"), SOON, async || {
+            let config = configs.get(name).await.map_err(|error| error.to_string())?;
+            let conditions = config.status.clone().unwrap_or_default().conditions;
+            let so = Condition::find(&conditions, "Ready").is_some_and(|c| c.reason == reason);
+            if so { Ok(config) } else { Err(format!("{conditions:#?}")) }
+        })
+        .await
+    }
+
+    /// Waits until the role is gone.
+    pub async fn role_goes(&self, name: &str) {
+        let roles = self.roles();
+        wait_until(&format!("role {name} to go"), SOON, async || match roles.get_opt(name).await {
+            Ok(None) => Ok(()),
+            Ok(Some(role)) => Err(serde_json::to_string_pretty(&role.status).expect("JSON")),
+            Err(error) => Err(error.to_string()),
+        })
+        .await;
+    }
+
+    /// Asks for the role's deletion.
+    pub async fn delete_role(&self, name: &str) {
+        self.roles().delete(name, &DeleteParams::default()).await.expect("the role can be deleted");
+    }
+
+    /// Sets an annotation on a role.
+    pub async fn annotate(&self, name: &str, annotation: &str, value: &str) {
+        let patch = json!({"metadata": {"annotations": {format!("terraformcloud.dev/{annotation}"): value}}});
+        self.patch_role(name, patch).await;
+    }
+
+    /// Changes a role.
+    pub async fn patch_role(&self, name: &str, patch: Value) {
+        let params = PatchParams::default();
+        self.roles().patch(name, &params, &Patch::Merge(patch)).await.expect("the role can be changed");
+    }
+
+    /// One key of a Secret, as text.
+    pub async fn value(&self, secret: &str, key: &str) -> Option<String> {
+        let secret = self.secrets().get_opt(secret).await.expect("Secrets can be read")?;
+        let bytes = secret.data?.get(key)?.0.clone();
+        Some(String::from_utf8(bytes).expect("text"))
+    }
+
+    /// The status that a call with this token gets.
+    pub async fn use_token(&self, value: &str) -> u16 {
+        let url = format!("{}/api/v2/account/details", self.tfc.address());
+        reqwest::Client::new().get(url).bearer_auth(value).send().await.expect("the simulator answers").status().as_u16()
+    }
+
+    /// Tokens that calls have made and that live.
+    pub fn alive(&self) -> Vec<TokenView> {
+        self.tfc.minted().into_iter().filter(TokenView::is_alive).collect()
+    }
+
+    /// Waits until so many of the tokens that calls have made live.
+    pub async fn alive_become(&self, count: usize) -> Vec<TokenView> {
+        wait_until(&format!("{count} tokens to live"), SOON, async || {
+            let alive = self.alive();
+            if alive.len() == count { Ok(alive) } else { Err(format!("{alive:#?}")) }
+        })
+        .await
+    }
+
+    /// Reasons of the events about an object.
+    pub async fn events(&self, name: &str) -> Vec<String> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let all = events.list(&ListParams::default()).await.expect("events can be read");
+        all.items.into_iter().filter(|e| e.involved_object.name.as_deref() == Some(name)).filter_map(|e| e.reason).collect()
+    }
+
+    /// Roles of the namespace.
+    pub fn roles(&self) -> Api<TerraformCloudRole> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Configs of the namespace.
+    pub fn configs(&self) -> Api<TerraformCloudConfig> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Secrets of the namespace.
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}
+
+/// A role's `Ready`.
+pub fn ready(role: &TerraformCloudRole) -> Option<Condition> {
+    condition(role, "Ready")
+}
+
+/// A condition of a role.
+pub fn condition(role: &TerraformCloudRole, type_: &str) -> Option<Condition> {
+    Condition::find(&role.status.as_ref()?.conditions, type_).cloned()
+}
+
+/// TFC's id of the current token.
+pub fn token_id(role: &TerraformCloudRole) -> String {
+    let current = role.status.as_ref().and_then(|s| s.current.as_ref()).expect("a current token");
+    current.token_id.clone().expect("its id")
+}
+
+fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: Value) -> K {
+    let object = json!({"apiVersion": "terraformcloud.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    serde_json::from_value(object).expect("an object of the API")
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
