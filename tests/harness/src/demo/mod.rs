@@ -65,6 +65,8 @@ pub async fn run(options: Options) -> ExitCode {
     let result = match &options.account {
         Some(account) => real::run(&options, account).await,
         None => tokio::select! {
+            // Where it waits for Ctrl-C itself, its own result goes first.
+            biased;
             result = against_simulator(&options) => result,
             // The processes end as the future is dropped.
             _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),

@@ -8,7 +8,7 @@ use kube::api::DynamicObject;
 use serde_json::json;
 
 use super::show::Show;
-use super::stage::{Stage, Token};
+use super::stage::{Stage, Token, ready_of};
 use super::{Options, RealAccount, keep_up, save_log};
 use crate::Error;
 use crate::wait::poll_until;
@@ -39,7 +39,7 @@ pub(super) async fn run(options: &Options, account: &RealAccount) -> Result<Exit
         keep_up(&stage, NAMESPACE, ROLE).await?;
     }
     stage.show.scene("Everything is taken back");
-    stage.show.say("Ctrl-C waits until the tokens are revoked");
+    stage.show.say("from here on Ctrl-C is not heeded: first the tokens are revoked");
     let taken = take_back(&mut stage, &made).await;
     if let Err(error) = taken {
         let sentence = "the role is gone and its tokens are revoked; else delete by hand what begins with `tto1.` in \
@@ -60,7 +60,7 @@ async fn play(stage: &mut Stage, account: &RealAccount, made: &mut Vec<Token>) -
     stage.show.scene("A user's token: issued, used, rotated");
     stage.kubectl(&["create", "namespace", NAMESPACE]).await?;
     stage.apply("config.yaml", &config(account)).await?;
-    let name = poll_until("the config to know its account", PATIENCE, async || account_of(stage).await).await?;
+    let name = poll_until("the config to know its account", PATIENCE, async || account_of(stage).await).await??;
     stage.show.say(format!("the account is {name}"));
     stage.apply("role.yaml (ttl: 10m, overlap: 10s)", &[role()]).await?;
     let first = stage.wait_token(PLACE, None, PATIENCE).await?;
@@ -87,15 +87,18 @@ async fn take_back(stage: &mut Stage, made: &[Token]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The account that the config found behind its token, or its state.
-async fn account_of(stage: &Stage) -> Result<String, String> {
-    let configs = stage.configs(NAMESPACE);
-    let config: DynamicObject = configs.get("tfc").await.map_err(|error| error.to_string())?;
+/// The account that the config found behind its token; what it says instead, where TFC refuses the token.
+async fn account_of(stage: &Stage) -> Result<Result<String, Error>, String> {
+    let config: DynamicObject = stage.configs(NAMESPACE).get("tfc").await.map_err(|error| error.to_string())?;
     let status = &config.data["status"];
     let account = &status["account"];
+    let ready = ready_of(status);
     match (account["id"].as_str(), account["name"].as_str(), account["kind"].as_str()) {
-        (Some(id), Some(name), Some(kind)) if !id.is_empty() => Ok(format!("{name} ({id}), a token of kind {kind}")),
-        _ => Err(status["conditions"].to_string()),
+        (Some(id), Some(name), Some(kind)) if !id.is_empty() => {
+            Ok(Ok(format!("{name} ({id}); its token is of kind {kind}")))
+        }
+        _ if ready.1 == "Unauthorized" => Ok(Err(Error::new(ready.2))),
+        _ => Err(format!("Ready={} {}: {}", ready.0, ready.1, ready.2)),
     }
 }
 

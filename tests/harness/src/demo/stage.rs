@@ -61,10 +61,7 @@ pub(super) struct Role(Value);
 impl Role {
     /// The condition `Ready`: its status, reason and message.
     pub fn ready(&self) -> (&str, &str, &str) {
-        let conditions = self.0["status"]["conditions"].as_array();
-        let ready = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == "Ready"));
-        let word = |name: &str| ready.and_then(|condition| condition[name].as_str()).unwrap_or_default();
-        (word("status"), word("reason"), word("message"))
+        ready_of(&self.0["status"])
     }
 
     /// In words, for a claim that failed.
@@ -299,6 +296,14 @@ impl Stage {
         self.show.claim("the Secret is gone with its role", !stands, "the Secret is still there");
         Ok(())
     }
+}
+
+/// The condition `Ready` in a status: its status, reason and message; empty where there is none.
+pub(super) fn ready_of(status: &Value) -> (&str, &str, &str) {
+    let conditions = status["conditions"].as_array();
+    let ready = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == "Ready"));
+    let word = |name: &str| ready.and_then(|condition| condition[name].as_str()).unwrap_or_default();
+    (word("status"), word("reason"), word("message"))
 }
 
 /// The token that a Secret of the operator's holds.

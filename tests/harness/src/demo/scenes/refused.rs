@@ -54,7 +54,7 @@ pub(super) async fn play(stage: &mut Stage, tfc: &Tfc) -> Result<(), Error> {
 
     let minted = tfc.simulator.minted().len();
     let stranger = [role("stranger", json!({"user": {"id": tfc.ids.dev}}))];
-    stage.apply("a role for another user than the config's own", &stranger).await?;
+    stage.apply("stranger.yaml (a user who is not the config's account)", &stranger).await?;
     let told = stage.wait_reason(NAMESPACE, "stranger", "NotPermitted", SOON).await?;
     stage.show.claim("what only TFC can know stands in the role's condition: NotPermitted", true, "");
     stage.show.quote(told.ready().2);
