@@ -159,8 +159,8 @@ async fn store(
                             return Written::Won { meta, doubtful };
                         }
                         // A create without an answer may still land; and a Secret whose record was removed may hold this very token.
-                    let illegible = matches!(&seen, Secret::Ours(secret) if secret.record.is_none());
-                    let may_land = doubtful && order.secret.is_none() || illegible;
+                        let illegible = matches!(&seen, Secret::Ours(secret) if secret.record.is_none());
+                        let may_land = doubtful && order.secret.is_none() || illegible;
                         if !order.subject.is_slot() || !still_ours(client, order, token_id).await {
                             return Written::Lost { may_land };
                         }

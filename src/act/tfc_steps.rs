@@ -186,13 +186,15 @@ pub async fn revoke(world: &World, round: &mut Round, revocation: &Revocation) -
             round.facts.gone.insert(attempt);
             After::Plan
         }
-        Err(error) if matches!(error.kind, tfc::Kind::Hidden | tfc::Kind::Forbidden) => match tfc_slot(&revocation.subject) {
-            Some(slot) => empty_slot(round, &client, &slot, revocation).await,
-            None => {
-                round.facts.hidden.insert(attempt);
-                After::Plan
+        Err(error) if matches!(error.kind, tfc::Kind::Hidden | tfc::Kind::Forbidden) => {
+            match tfc_slot(&revocation.subject) {
+                Some(slot) => empty_slot(round, &client, &slot, revocation).await,
+                None => {
+                    round.facts.hidden.insert(attempt);
+                    After::Plan
+                }
             }
-        },
+        }
         Err(error) => failed(round, &error),
     }
 }

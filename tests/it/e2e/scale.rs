@@ -42,7 +42,9 @@ async fn writes(stage: &Stage, since: jiff::Timestamp) -> Vec<String> {
         if caught_up { Ok(events) } else { Err("it lags".to_owned()) }
     })
     .await;
-    let ours = events.into_iter().filter(|event| event.is_write() && event.namespace == stage.namespace && event.time >= since);
+    let ours = events
+        .into_iter()
+        .filter(|event| event.is_write() && event.namespace == stage.namespace && event.time >= since);
     ours.filter(|event| event.resource != "events" && !event.name.starts_with("tfc-token-operator"))
         .map(|event| format!("{} {}/{} {}", event.verb, event.resource, event.subresource, event.name))
         .collect()
@@ -107,7 +109,8 @@ async fn a_slot_takes_six_writes_and_one_look_more() {
     stage.issued("org").await;
     let writes = writes(&stage, since).await;
     assert!(writes.len() <= 7, "the user's and six: {writes:#?}");
-    let made: Vec<_> = stage.tfc.log_since(calls).into_iter().map(|call| format!("{} {}", call.method, call.route)).collect();
+    let made: Vec<_> =
+        stage.tfc.log_since(calls).into_iter().map(|call| format!("{} {}", call.method, call.route)).collect();
     assert_eq!(made.iter().filter(|call| call.starts_with("POST")).count(), 1, "{made:#?}");
     println!("a slot's first token: {made:#?}");
 }
