@@ -114,15 +114,18 @@ impl Stage {
 
     /// Creates or replaces a Secret with one key.
     pub async fn secret(&self, name: &str, key: &str, value: &str) {
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value}});
+        let secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value}});
         let apply = PatchParams::apply("test").force();
         self.secrets().patch(name, &apply, &Patch::Apply(secret)).await.expect("the Secret is written");
     }
 
     /// Waits until the role's `Ready` has this reason, with this status.
     pub async fn role_becomes(&self, name: &str, status: &str, reason: &str) -> TerraformCloudRole {
-        self.role_until(name, &format!("role {name} to be {reason}"), |role| ready(role).is_some_and(|c| c.status == status && c.reason == reason))
-            .await
+        self.role_until(name, &format!("role {name} to be {reason}"), |role| {
+            ready(role).is_some_and(|c| c.status == status && c.reason == reason)
+        })
+        .await
     }
 
     /// Waits until the role's token is in its Secret.
@@ -131,7 +134,12 @@ impl Stage {
     }
 
     /// Waits until the role is so.
-    pub async fn role_until(&self, name: &str, what: &str, so: impl Fn(&TerraformCloudRole) -> bool) -> TerraformCloudRole {
+    pub async fn role_until(
+        &self,
+        name: &str,
+        what: &str,
+        so: impl Fn(&TerraformCloudRole) -> bool,
+    ) -> TerraformCloudRole {
         let roles = self.roles();
         wait_until(what, SOON, async || {
             let role = roles.get(name).await.map_err(|error| error.to_string())?;
@@ -190,7 +198,14 @@ impl Stage {
     /// The status that a call with this token gets.
     pub async fn use_token(&self, value: &str) -> u16 {
         let url = format!("{}/api/v2/account/details", self.tfc.address());
-        reqwest::Client::new().get(url).bearer_auth(value).send().await.expect("the simulator answers").status().as_u16()
+        reqwest::Client::new()
+            .get(url)
+            .bearer_auth(value)
+            .send()
+            .await
+            .expect("the simulator answers")
+            .status()
+            .as_u16()
     }
 
     /// Tokens that calls have made and that live.
@@ -211,7 +226,11 @@ impl Stage {
     pub async fn events(&self, name: &str) -> Vec<String> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let all = events.list(&ListParams::default()).await.expect("events can be read");
-        all.items.into_iter().filter(|e| e.involved_object.name.as_deref() == Some(name)).filter_map(|e| e.reason).collect()
+        all.items
+            .into_iter()
+            .filter(|e| e.involved_object.name.as_deref() == Some(name))
+            .filter_map(|e| e.reason)
+            .collect()
     }
 
     /// Roles of the namespace.
@@ -247,7 +266,8 @@ pub fn token_id(role: &TerraformCloudRole) -> String {
 }
 
 fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: Value) -> K {
-    let object = json!({"apiVersion": "terraformcloud.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    let object =
+        json!({"apiVersion": "terraformcloud.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
     serde_json::from_value(object).expect("an object of the API")
 }
 
