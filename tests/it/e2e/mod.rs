@@ -1,3 +1,12 @@
 //! The operator's real binary between a real API server and the simulator: what a user does, and what comes of it.
 
+mod admission;
+mod delete;
+mod expire;
 mod issue;
+mod repair;
+mod rotate;
+mod secret;
+mod suspend;
+mod team;
+mod telling;
