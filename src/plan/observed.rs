@@ -209,8 +209,8 @@ pub struct SlotToken {
 /// What TFC showed of a token asked for by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// It carries this installation's marker and this role's, and names this attempt.
-    Ours(String),
+    /// It carries this installation's marker and this role's.
+    Ours(MarkedToken),
     /// It is somebody else's.
     Foreign,
     /// It is gone, proven.
