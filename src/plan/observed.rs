@@ -107,6 +107,7 @@ pub struct Unready {
 }
 
 /// The Secret of the role's choice.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, in a round")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Secret {
     /// None of that name.
