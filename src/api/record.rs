@@ -71,8 +71,6 @@ pub struct Intent {
     /// Id of the token that the slot held when this was written down.
     #[serde(rename = "slotTokenIDBefore", skip_serializing_if = "Option::is_none")]
     pub slot_token_id_before: Option<String>,
-    /// Whether a Secret of ours stood when this was written down: without one, a late create can't be fenced.
-    pub secret_stood: bool,
     /// The wishes that this attempt answers.
     pub answers: Answers,
 }

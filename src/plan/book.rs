@@ -37,13 +37,19 @@ pub fn has_records(status: &TerraformCloudRoleStatus) -> bool {
 
 /// What people ask for at the moment.
 pub fn wishes(o: &Observed) -> Answers {
-    let annotation = |name: &str| o.role.metadata.annotations.as_ref().and_then(|a| a.get(name)).cloned();
+    let annotation = |name: &str| o.role.metadata.annotations.as_ref().and_then(|a| a.get(name)).map(|v| short(v));
     Answers {
         rotate: annotation(ANNOTATION_ROTATE),
         renew: annotation(ANNOTATION_RENEW),
         revoke: annotation(ANNOTATION_REVOKE),
-        config_revoke: o.config.as_ref().and_then(|c| c.revoke_wish.clone()),
+        config_revoke: o.config.as_ref().and_then(|c| c.revoke_wish.as_deref()).map(short),
     }
+}
+
+/// A wish as it is written down, several times over: a long one by its hash, so that no annotation can burst a status.
+fn short(value: &str) -> String {
+    const LONG: usize = 128;
+    if value.len() <= LONG { value.to_owned() } else { format!("sha256:{}", hash(value)) }
 }
 
 /// Which wishes are new. A value present at first sight counts as handled.
@@ -164,7 +170,6 @@ fn announced(o: &Observed, secret: &OurSecret, held: &Held, now: Timestamp) -> O
         since: Some(time(pending.since.as_ref().map_or(now, |since| since.0.min(now)))),
         requested_expiry: pending.requested_expiry.clone(),
         slot_token_id_before: pending.slot_token_id_before.clone(),
-        secret_stood: true,
         answers: Answers::default(),
     })
 }
@@ -204,8 +209,11 @@ pub fn layout(spec: &TerraformCloudRoleSpec) -> String {
     /// Raised when the operator itself writes another set of keys.
     const FORM: &str = "1";
     let shape = serde_json::to_string(&spec.secret).unwrap_or_default();
-    let hash = Sha256::digest(format!("{FORM}\0{shape}").as_bytes());
-    BASE32_NOPAD.encode(&hash)[..16].to_ascii_lowercase()
+    hash(&format!("{FORM}\0{shape}"))[..16].to_owned()
+}
+
+fn hash(text: &str) -> String {
+    BASE32_NOPAD.encode(&Sha256::digest(text.as_bytes())).to_ascii_lowercase()
 }
 
 /// Whether a record's subject has one token only.

@@ -57,7 +57,7 @@ pub fn plan(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> R
     if let Some(step) = slot::prepare(o, subject, terms)? {
         return Ok(Some(step));
     }
-    Ok(Some(begin(o, subject, terms, cause, now)))
+    Ok(Some(begin(o, subject, terms, now)))
 }
 
 /// Why a token is to be minted now, if it is.
@@ -142,7 +142,7 @@ fn gates(o: &Observed, subject: &Subject, cause: Cause) -> Result<(), Verdict> {
 }
 
 /// Writes down what is about to be minted. An attempt of unknown fate is kept beside it.
-fn begin(o: &Observed, subject: &Subject, terms: &Terms, cause: Cause, now: Timestamp) -> Step {
+fn begin(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> Step {
     let (host, account) = match &o.config {
         Some(config) => (config.host.clone(), subject::account(o).map(|a| a.id.clone()).unwrap_or_default()),
         None => Default::default(),
@@ -165,14 +165,13 @@ fn begin(o: &Observed, subject: &Subject, terms: &Terms, cause: Cause, now: Time
         since: Some(book::time(now)),
         requested_expiry: Some(book::time(requested)),
         slot_token_id_before: o.facts.slot.as_ref().and_then(|look| look.token.as_ref()).map(|t| t.id.clone()),
-        secret_stood: matches!(o.secret, Secret::Ours(_)),
         answers: book::wishes(o),
     });
     if live(o, Some(terms)).is_none() {
         let verdict = Verdict::working(RoleReason::Issuing, "a token is being minted");
         conditions::put(o, &mut status, None, &verdict);
     }
-    Step::Begin(Box::new(status), urgency(Some(cause)))
+    Step::Begin(Box::new(status))
 }
 
 /// Mints what was written down; a slot's Secret is claimed before.

@@ -208,7 +208,6 @@ fn by_its_marker(predecessor: &Record) -> Intent {
     Intent {
         since: predecessor.issued_at.clone(),
         requested_expiry: predecessor.expires_at.clone(),
-        secret_stood: true,
         record,
         ..Intent::default()
     }

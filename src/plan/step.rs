@@ -17,7 +17,7 @@ pub enum Step {
     /// API server: take the slot's Lease.
     Reserve(Subject),
     /// API server: write the intent into the status, on the resourceVersion observed.
-    Begin(Box<TerraformCloudRoleStatus>, Urgency),
+    Begin(Box<TerraformCloudRoleStatus>),
     /// API server: dry run of the Secret's write, after it was refused.
     Rehearse,
     /// API server: dry run of the Secret's write, and where a Secret stands the annotation `/pending`.

@@ -19,7 +19,7 @@ use crate::plan::observed::{
     Account, AccountKind, Config, Facts, MarkedToken, Nonce, Observed, OurSecret, Reservation, Secret, Shown, SlotLook,
     SlotToken, Trouble, TroubleKind, Unready, Walk,
 };
-use crate::plan::step::{Note, Rest, Revocation, Step};
+use crate::plan::step::{Note, Rest, Revocation, Step, Urgency};
 
 pub const HOST: &str = "app.terraform.io";
 pub const MINUTE: i64 = 60;
@@ -442,8 +442,20 @@ impl Build {
 
     pub fn begins(&self) -> TerraformCloudRoleStatus {
         match self.plan() {
-            Step::Begin(status, _) => *status,
+            Step::Begin(status) => *status,
             step => panic!("expected Begin, got {step:?}"),
+        }
+    }
+
+    /// How urgent the mint is that begins here.
+    pub fn urgency(&self) -> Urgency {
+        let status = self.begins();
+        let begun = status.intent.as_ref().map(|intent| intent.record.attempt.clone());
+        let mut next = self.clone().status(|s| *s = status);
+        next.o.facts.begun = begun;
+        match next.plan() {
+            Step::Issue(order) => order.urgency,
+            step => panic!("expected Issue, got {step:?}"),
         }
     }
 

@@ -13,7 +13,7 @@ fn issued() -> Build {
 #[test]
 fn a_successor_is_minted_a_third_of_the_lease_before_its_end() {
     assert!(matches!(issued().at(37 * MINUTE).plan(), Step::Rest(_)), "two minutes of jitter at most");
-    assert!(matches!(issued().at(41 * MINUTE).plan(), Step::Begin(_, Urgency::Renewal)));
+    assert_eq!(issued().at(41 * MINUTE).urgency(), Urgency::Renewal);
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn a_scheduled_rotation_does_not_make_ready_flicker() {
 #[test]
 fn a_new_value_of_rotate_asks_once() {
     let asked = issued().annotated(ANNOTATION_ROTATE, "2");
-    assert!(matches!(asked.plan(), Step::Begin(_, Urgency::Asked)));
+    assert_eq!(asked.urgency(), Urgency::Asked);
     let handled = asked.status(|s| s.handled = Some(Answers { rotate: Some("2".into()), ..Default::default() }));
     assert!(matches!(handled.plan(), Step::Rest(_)));
 }
@@ -46,7 +46,7 @@ fn leases_renew_in_place_until_max_ttl_is_used_up() {
     let long = role().max_ttl("4h").current("a1").secret_holds("a1");
     let long = long.status(|s| s.current.as_mut().unwrap().expires_at = Some(time(4 * HOUR)));
     assert!(matches!(long.clone().at(2 * HOUR).plan(), Step::Rest(_)));
-    assert!(matches!(long.at(3 * HOUR + 41 * MINUTE).plan(), Step::Begin(_, Urgency::Renewal)));
+    assert_eq!(long.at(3 * HOUR + 41 * MINUTE).urgency(), Urgency::Renewal);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn what_the_secret_holds_is_never_revoked() {
 #[test]
 fn an_incident_mints_first_and_then_revokes_every_predecessor_at_once() {
     let asked = issued().predecessor("a0", 30 * MINUTE).annotated(ANNOTATION_REVOKE, "1");
-    assert!(matches!(asked.plan(), Step::Begin(_, Urgency::Dying)));
+    assert_eq!(asked.urgency(), Urgency::Dying);
     let mut adopted = asked.intent("a2", 0).secret_holds("a2");
     let wish = Answers { revoke: Some("1".into()), ..Default::default() };
     adopted = adopted.status(|s| s.intent.as_mut().unwrap().answers = wish);
@@ -115,17 +115,17 @@ fn eight_predecessors_hold_a_rotation_and_an_incident_makes_room() {
 fn a_secret_that_went_missing_is_replaced_at_once() {
     let mut missing = issued();
     missing.o.secret = Secret::Absent;
-    assert!(matches!(missing.plan(), Step::Begin(_, Urgency::Dying)));
+    assert_eq!(missing.urgency(), Urgency::Dying);
 }
 
 #[test]
 fn an_edited_value_is_replaced_at_once() {
-    assert!(matches!(issued().facts(|f| f.value_lost = true).plan(), Step::Begin(_, Urgency::Dying)));
+    assert_eq!(issued().facts(|f| f.value_lost = true).urgency(), Urgency::Dying);
 }
 
 #[test]
 fn a_token_that_died_upstream_is_replaced_at_once() {
-    assert!(matches!(issued().at(HOUR).plan(), Step::Begin(_, Urgency::Dying)));
+    assert_eq!(issued().at(HOUR).urgency(), Urgency::Dying);
 }
 
 #[test]

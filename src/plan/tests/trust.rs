@@ -21,7 +21,7 @@ fn a_wiped_status_is_rebuilt_from_the_secret_and_one_inspection() {
 fn an_attempt_that_tfc_does_not_confirm_is_not_adopted() {
     for shown in [Shown::Foreign, Shown::Gone, Shown::Hidden, shown_ours("another")] {
         let edited = role().current("a0").secret_holds("a1").shown("at-a1", shown.clone());
-        assert!(matches!(edited.plan(), Step::Begin(_, Urgency::Dying)), "{shown:?}");
+        assert_eq!(edited.urgency(), Urgency::Dying, "{shown:?}");
     }
 }
 
@@ -29,7 +29,7 @@ fn an_attempt_that_tfc_does_not_confirm_is_not_adopted() {
 fn another_subjects_token_in_the_annotation_is_not_asked_for() {
     for subject in ["organizations/other", "teams/team-1/legacy", "users/user-2", "nonsense"] {
         let edited = role().current("a0").secret_holds("a1").held(|h| h.subject = subject.into());
-        assert!(matches!(edited.plan(), Step::Begin(_, Urgency::Dying)), "{subject}: {:?}", edited.plan());
+        assert_eq!(edited.urgency(), Urgency::Dying, "{subject}: {:?}", edited.plan());
     }
 }
 

@@ -79,7 +79,7 @@ impl World {
             Step::Resolve(_) | Step::Disown => panic!("nothing of the kind was built"),
             Step::Inspect(inspection) => self.inspect(one, o, inspection),
             Step::Reserve(_) => self.replicas[one].facts.reservation = Some(Reservation::Held),
-            Step::Begin(status, _) => {
+            Step::Begin(status) => {
                 let attempt = status.intent.as_ref().map(|i| i.record.attempt.clone());
                 match self.write_status(rv, &status) {
                     true => self.replicas[one].facts.begun = attempt,
