@@ -25,8 +25,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Mints what was written down, and writes the Secret on the resourceVersion observed.
 pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
-    // Sent at most once, whatever comes of it.
-    round.facts.begun = None;
+    // Sent at most once, whatever comes of it; and what was seen before is no longer so.
+    round.facts.forget_at_issue();
     let Some(client) = world.client(round) else {
         round.facts.gone.insert(order.attempt.clone());
         return After::Plan;
@@ -158,7 +158,9 @@ async fn store(
                         if let (Some(meta), true) = (meta, holds(&seen, &order.attempt)) {
                             return Written::Won { meta, doubtful };
                         }
-                        let may_land = doubtful && order.secret.is_none();
+                        // A create without an answer may still land; and a Secret whose record was removed may hold this very token.
+                        let illegible = matches!(&seen, Secret::Ours(secret) if secret.record.is_none());
+                        let may_land = doubtful && order.secret.is_none() || illegible;
                         if !order.subject.is_slot() || !still_ours(client, order, token_id).await {
                             return Written::Lost { may_land };
                         }

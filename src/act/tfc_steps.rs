@@ -45,7 +45,14 @@ pub async fn inspect(world: &World, round: &mut Round, inspection: &Inspection) 
     let result = match inspection {
         Inspection::Slot(subject) => look(&client, subject).await.map(|slot| round.facts.slot = Some(slot)),
         Inspection::Token(id) => show(world, round, &client, id).await,
-        Inspection::Walk(subject) => walk(world, round, &client, subject).await,
+        Inspection::Walk(subject) => match walk(world, round, &client, subject).await {
+            // Who may not list can prove nothing; that is an answer too.
+            Err(error) if matches!(error.kind, tfc::Kind::Hidden | tfc::Kind::Forbidden | tfc::Kind::Rejected) => {
+                round.facts.walk = Some(Walk::default());
+                Ok(())
+            }
+            result => result,
+        },
     };
     match result {
         Ok(()) => After::Plan,
@@ -165,7 +172,9 @@ pub async fn revoke(world: &World, round: &mut Round, revocation: &Revocation) -
         return cluster_trouble(round, "reading the Secret", error);
     }
     if let Secret::Ours(secret) = &round.secret {
-        let held = secret.record.as_ref().and_then(|r| r.held.as_ref());
+        // A Secret whose record was removed may hold any token, this one too.
+        let Some(record) = &secret.record else { return After::Observe };
+        let held = record.held.as_ref();
         if held.is_some_and(|held| held.attempt == revocation.attempt || held.token_id == revocation.token_id) {
             return After::Observe;
         }
@@ -177,13 +186,15 @@ pub async fn revoke(world: &World, round: &mut Round, revocation: &Revocation) -
             round.facts.gone.insert(attempt);
             After::Plan
         }
-        Err(error) if error.kind == tfc::Kind::Hidden => match tfc_slot(&revocation.subject) {
-            Some(slot) => empty_slot(round, &client, &slot, revocation).await,
-            None => {
-                round.facts.hidden.insert(attempt);
-                After::Plan
+        Err(error) if matches!(error.kind, tfc::Kind::Hidden | tfc::Kind::Forbidden) => {
+            match tfc_slot(&revocation.subject) {
+                Some(slot) => empty_slot(round, &client, &slot, revocation).await,
+                None => {
+                    round.facts.hidden.insert(attempt);
+                    After::Plan
+                }
             }
-        },
+        }
         Err(error) => failed(round, &error),
     }
 }

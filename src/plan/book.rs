@@ -101,12 +101,8 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
         lease_started_at: held.issued_at.clone(),
         source,
         digest: held.digest.clone(),
-        // Whose value stands there is known of this round's own write alone; else it is read once.
-        secret_resource_version: if source == Source::Reply || secret.verified {
-            secret.resource_version.clone()
-        } else {
-            String::new()
-        },
+        // Somebody may have written between our write and this look: what is not verified is read once.
+        secret_resource_version: if secret.verified { secret.resource_version.clone() } else { String::new() },
         ..Record::default()
     };
     if let Some(Terms { life: Life::Lease(lease), .. }) = &terms {

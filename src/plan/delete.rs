@@ -31,10 +31,10 @@ pub fn plan(o: &Observed) -> Step {
     if let Some(step) = settle::forget(o) {
         return step;
     }
-    if o.trouble.is_none() {
-        if let Some(step) = o.now.and_then(|now| settle::plan(o, now)) {
-            return step;
-        }
+    if o.trouble.is_none()
+        && let Some(step) = o.now.and_then(|now| settle::plan(o, now))
+    {
+        return step;
     }
     let unproven: Vec<&Record> = open.into_iter().filter(|r| settle::is_unproven(o, r)).collect();
     if !unproven.is_empty() && o.config.as_ref().is_some_and(|c| c.abandon_unproven) {

@@ -33,10 +33,10 @@ pub enum Cause {
 /// The next step towards a mint; `None` where none is due, a verdict where something stands in its way.
 pub fn plan(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> Result<Option<Step>, Verdict> {
     let intent = status(o).and_then(|s| s.intent.as_ref());
-    if let (Some(intent), Some(begun)) = (intent, &o.facts.begun) {
-        if intent.record.attempt == *begun {
-            return Ok(Some(issue(o, subject, intent, cause(o, terms, now))));
-        }
+    if let (Some(intent), Some(begun)) = (intent, &o.facts.begun)
+        && intent.record.attempt == *begun
+    {
+        return Ok(Some(issue(o, subject, intent, cause(o, terms, now))));
     }
     let Some(cause) = cause(o, terms, now) else {
         // What an open attempt was for is no longer wanted. Its fate is found out later.

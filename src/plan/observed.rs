@@ -128,7 +128,7 @@ pub struct OurSecret {
     pub record: Option<SecretRecord>,
     /// A slot's mint was announced; `None` where it was not, or someone broke the words.
     pub pending: Option<Pending>,
-    /// It was read whole at this resourceVersion and found in order.
+    /// It was read whole at this resourceVersion and found in order, or this process wrote it so.
     pub verified: bool,
 }
 

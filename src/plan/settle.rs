@@ -56,7 +56,8 @@ pub fn plan(o: &Observed, now: Timestamp) -> Option<Step> {
         return Some(Step::Record(Box::new(status), Vec::new()));
     }
     let illegible = matches!(&o.secret, Secret::Ours(secret) if secret.record.is_none());
-    if illegible && status.current.is_none() && book::has_records(status) {
+    let nobodys = status.current.is_none() || o.facts.value_lost;
+    if illegible && nobodys && book::has_records(status) {
         return Some(Step::Withdraw(Withdrawal::Empty));
     }
     let predecessors = status.predecessors.iter().filter(|p| is_due(o, p, now) && can_prove(o, p));
@@ -187,7 +188,7 @@ fn is_dead(o: &Observed, attempt: &Intent) -> bool {
     let ripe = o.now.is_some_and(|now| is_ripe(o, attempt, now)) && can_prove(o, record);
     if book::is_slot(&record.subject) {
         let elsewhere =
-            |look: &super::observed::SlotLook| look.token.as_ref().is_none_or(|t| !slot::made_by(o, t, attempt));
+            |look: &super::observed::SlotLook| look.token.as_ref().is_none_or(|t| !slot::is_maker(o, t, attempt));
         return ripe && o.facts.slot.as_ref().is_some_and(elsewhere);
     }
     let absent = |walk: &super::observed::Walk| walk.complete && marked(walk, record).is_none();

@@ -101,6 +101,18 @@ pub fn made_by(o: &Observed, token: &SlotToken, attempt: &Intent) -> bool {
     )
 }
 
+/// Of all attempts that may have made the slot's token, this is the likeliest: by the exact expiry, else the latest. The
+/// others, once they can't land any more, are dead: else a handful of them, each possible, would block the next mint for ever.
+pub fn is_maker(o: &Observed, token: &SlotToken, attempt: &Intent) -> bool {
+    let rank = |a: &Intent| {
+        let exact = a.requested_expiry.as_ref().map(|t| t.0) == token.expires_at;
+        (exact, a.since.as_ref().map(|t| t.0), a.record.attempt.clone())
+    };
+    let open = status(o).into_iter().flat_map(|s| s.intent.iter().chain(&s.unsettled));
+    let best = open.filter(|a| made_by(o, token, a)).map(rank).max();
+    made_by(o, token, attempt) && best.is_none_or(|best| best <= rank(attempt))
+}
+
 fn is_ours(o: &Observed, token: &SlotToken) -> bool {
     let Some(status) = status(o) else { return announced(o, token) };
     status.current.as_ref().is_some_and(|c| c.token_id.as_ref() == Some(&token.id))

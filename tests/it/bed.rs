@@ -10,6 +10,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::runtime::conditions;
 use kube::{Client, ResourceExt};
+use tfc_harness::audit::AuditEvent;
 use tfc_harness::{ControlPlane, wait_until};
 use tfc_token_operator::api;
 
@@ -67,6 +68,11 @@ impl Bed {
     /// The admin's kubeconfig, for child processes.
     pub fn kubeconfig(&self) -> PathBuf {
         self.control_plane.kubeconfig_path()
+    }
+
+    /// What the API server was asked so far.
+    pub fn audit_events(&self) -> Result<Vec<AuditEvent>, tfc_harness::Error> {
+        self.control_plane.audit_events()
     }
 
     /// A new namespace, for one test alone.

@@ -193,3 +193,14 @@ fn a_mint_that_the_secret_announced_is_kept_as_unsettled_when_the_status_was_wip
     assert_eq!(status.current.unwrap().attempt, "a1");
     assert_eq!(status.unsettled[0].record.attempt, "a2");
 }
+
+#[test]
+fn of_several_attempts_that_may_have_made_the_slots_token_one_is_kept() {
+    let mut several = slot().reserved().slot("at-ours").at(30 * MINUTE);
+    for n in 0..5 {
+        several = several.unsettled(&format!("u{n}"), n);
+    }
+    let several = several.slot_token(|t| t.created_at = super::build::t(10));
+    let kept: Vec<_> = several.records().unsettled.into_iter().map(|u| u.record.attempt).collect();
+    assert_eq!(kept, ["u0"], "its expiry is exactly the one asked for");
+}

@@ -98,3 +98,12 @@ fn a_value_is_read_once_before_it_is_believed_to_be_what_the_record_says() {
     let status = rebuilt.records();
     assert_eq!(rebuilt.status(|s| *s = status).plan(), Step::Render);
 }
+
+#[test]
+fn a_secret_that_holds_nobody_knows_what_is_emptied_where_nothing_can_be_minted_into_it() {
+    let mut blocked = role().current("a2").secret_holds("a2").ours(|s| s.record = None).facts(|f| f.value_lost = true);
+    for n in 0..5 {
+        blocked = blocked.unsettled(&format!("u{n}"), 0);
+    }
+    assert_eq!(blocked.plan(), Step::Withdraw(crate::plan::step::Withdrawal::Empty));
+}

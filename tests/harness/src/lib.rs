@@ -11,10 +11,12 @@
 //! | [`simulator`] | TFC's token API, strict and programmable |
 //! | [`port`] | free loopback ports |
 //! | [`wait`] | waiting for a condition, with a deadline |
+//! | [`demo`] | the demo: a token's life in front of a person |
 //! | [`tls`] | the one TLS provider |
 //! | [`error`] | the harness' error: a sentence |
 pub mod audit;
 pub mod control_plane;
+pub mod demo;
 pub mod error;
 pub mod kubeconfig;
 pub mod operator;

@@ -6,6 +6,7 @@ mod expire;
 mod issue;
 mod repair;
 mod rotate;
+mod scale;
 mod secret;
 mod suspend;
 mod team;
