@@ -1,4 +1,25 @@
-//! The operator's library.
+//! The operator's library: all but the entry point, so that tests reach it.
+//!
+//! A round serves one role: [`observe`] gathers, [`plan`] decides, [`act`] does one step, and so on until the plan rests.
+//!
+//! | module | what it gives | knows |
+//! | --- | --- | --- |
+//! | [`api`] | the two kinds, their schema, names, reasons and records | nobody |
+//! | [`plan`] | the next step for a role: pure, all policy | `api` |
+//! | [`tfc`] | client of TFC's token API, budget, a token's value | nobody; no Kubernetes |
+//! | [`cluster`] | the API server behind one door | `api` |
+//! | [`secret`], [`marker`] | what stands in a Secret; how a token in TFC is told as ours | pure |
+//! | [`observe`] | what the plan looks at | `cluster`, `plan` |
+//! | [`act`] | does one step; takes no decision | all above |
+//! | [`accounts`] | sessions of configs, budgets of accounts, clocks of hosts | `plan`, `tfc` |
+//! | [`controller`] | watches, and the loops of roles and configs | all above |
+//! | [`leader`] | the Lease, and whether anything may be sent | the API server |
+//! | [`report`], [`metrics`], [`log`], [`http`] | events, metrics, logs, probes | |
+//! | [`args`], [`crds`], [`signals`] | flags and settings, the CRDs as YAML, SIGTERM | |
+//! | [`clock`], [`boottime`], [`duration`] | TFC's time, a clock that counts suspension, Go's durations | nobody |
+//!
+//! ARCHITECTURE.md has the files, the steps and the invariants; docs/protocol.md why the steps are in their order.
+
 pub mod accounts;
 pub mod act;
 pub mod api;

@@ -127,3 +127,28 @@ fn the_other_subcommands() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
 }
+
+/// A table of the README, as one row of cells each.
+fn readme_rows(first_cell: &str) -> Vec<Vec<&'static str>> {
+    let rows = include_str!("../../README.md").lines().filter(|line| line.starts_with(first_cell));
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect()).collect()
+}
+
+#[test]
+fn the_readme_has_every_flag_of_run_with_its_default() {
+    let command = Args::command();
+    let run = command.find_subcommand("run").expect("run");
+    let shown = run.get_arguments().filter(|flag| !flag.is_hide_set() && flag.get_id() != "help");
+    let (flags, defaults): (Vec<String>, Vec<Option<String>>) = shown
+        .map(|flag| {
+            let default = flag.get_default_values().first().map(|value| value.to_string_lossy().into_owned());
+            (format!("--{}", flag.get_long().expect("a long flag")), default)
+        })
+        .unzip();
+    let rows = readme_rows("| `--");
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), flags, "the table's flags, in the order of --help");
+    for (row, default) in rows.iter().zip(defaults) {
+        // Without a default of its own the table says in a word what no flag means.
+        assert!(default.is_none_or(|default| default == row[1]), "{row:?}");
+    }
+}

@@ -86,3 +86,16 @@ fn without_roles_the_rest_is_rendered_and_an_account_is_forgotten() {
     assert!(!text.contains("account=\"a\"") && !text.contains("operator_roles"), "{text}");
     assert!(text.contains("tfc_token_operator_leader 0"), "{text}");
 }
+
+#[test]
+fn the_readme_has_every_metric() {
+    let text = all().render();
+    let mut typed: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let rows = include_str!("../../README.md").lines().filter_map(|line| line.strip_prefix("| `tfc_token_operator_"));
+    let mut told: Vec<String> =
+        rows.filter_map(|row| Some(format!("tfc_token_operator_{}", row.split('`').next()?))).collect();
+    typed.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, typed);
+}
