@@ -103,7 +103,8 @@ pub fn resolve(o: &Observed) -> Resolution {
     if let Some(user) = &spec.user {
         // `me` is pinned by the first token, not by an attempt that came to nothing while the config changed hands.
         let served = o.role.status.as_ref().is_some_and(|s| s.handled.is_some() || book::has_records(s));
-        return match pinned.filter(|_| served).or_else(|| user.id.clone()).or_else(|| account(o).map(|a| a.id.clone())) {
+        return match pinned.filter(|_| served).or_else(|| user.id.clone()).or_else(|| account(o).map(|a| a.id.clone()))
+        {
             Some(id) => Resolution::Known(Subject::User(id)),
             None => Resolution::NeedsAccount,
         };
