@@ -132,6 +132,11 @@ impl Accounts {
         !same
     }
 
+    /// The configs that were read.
+    pub fn keys(&self) -> Vec<ConfigKey> {
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
     /// Forgets a config that is gone.
     pub fn remove(&self, key: &ConfigKey) {
         self.sessions.write().unwrap_or_else(PoisonError::into_inner).remove(key);

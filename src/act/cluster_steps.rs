@@ -4,13 +4,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{After, World, cluster_trouble};
-use crate::api::names::{ANNOTATION_FENCE, ANNOTATION_PENDING, ANNOTATION_RECORD, FINALIZER_REVOKE, LABEL_MANAGED_BY};
+use crate::api::names::{
+    ANNOTATION_FENCE, ANNOTATION_PENDING, ANNOTATION_RECORD, FINALIZER_REVOKE, LABEL_MANAGED_BY, LABEL_ROLE,
+};
 use crate::api::{Held, Pending, Record, SecretRecord, TerraformCloudRole};
 use crate::cluster::leases::SlotHolder;
 use crate::cluster::{ClusterError, SecretMeta};
 use crate::observe::Round;
 use crate::plan::observed::{OurSecret, Reservation, Secret, TroubleKind};
-use crate::plan::step::Withdrawal;
+use crate::plan::step::{Note, Withdrawal};
 use crate::plan::subject::Subject;
 use crate::secret::{Frame, KEY_TOKEN, Rendering};
 use crate::tfc::TokenValue;
@@ -32,10 +34,20 @@ pub async fn release(world: &World, round: &mut Round, slot: Option<&Subject>) -
             return cluster_trouble(round, "giving the slot's Lease back", error);
         }
     }
+    let last = round.role.status.clone().unwrap_or_default();
     let mut finalizers = round.role.metadata.finalizers.clone().unwrap_or_default();
     finalizers.retain(|f| f != FINALIZER_REVOKE);
     match write_finalizers(world, round, &finalizers).await {
-        After::Plan if !round.failed => After::Done,
+        After::Plan if !round.failed => {
+            // What was proven last is recorded nowhere any more, but people are told of it as of the others.
+            let open = last.predecessors.into_iter().chain(last.unsettled.into_iter().map(|attempt| attempt.record));
+            for record in open.filter(|record| record.token_id.is_some()) {
+                if round.facts.gone.contains(&record.attempt) {
+                    crate::report::note(world, round, &Note::Revoked(record)).await;
+                }
+            }
+            After::Done
+        }
         after => after,
     }
 }
@@ -262,7 +274,8 @@ pub async fn disown(world: &World, round: &mut Round) -> After {
     let others: Vec<Value> = owners.iter().filter(|owner| owner.uid != round.uid()).map(|owner| json!(owner)).collect();
     let patch = json!({"metadata": {
         "uid": secret.uid, "resourceVersion": secret.resource_version, "ownerReferences": others,
-        "labels": {LABEL_MANAGED_BY: null}, "annotations": {ANNOTATION_RECORD: null},
+        "labels": {LABEL_MANAGED_BY: null, LABEL_ROLE: null},
+        "annotations": {ANNOTATION_RECORD: null, ANNOTATION_PENDING: null, ANNOTATION_FENCE: null},
     }});
     match world.cluster.patch_secret(round.namespace(), &name, patch, false).await {
         Ok(meta) => {

@@ -34,7 +34,13 @@ pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
     let minted = match mint(&client, order).await {
         Ok(minted) => minted,
         Err(error) => {
-            let (kind, words) = tfc_trouble(&error);
+            let (kind, mut words) = tfc_trouble(&error);
+            if error.kind == tfc::Kind::Hidden {
+                words = format!(
+                    "{words}: {} does not exist, or the config's account may not manage its tokens",
+                    order.subject
+                );
+            }
             if kind != TroubleKind::Ambiguous {
                 round.facts.gone.insert(order.attempt.clone());
             }

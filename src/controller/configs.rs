@@ -117,10 +117,7 @@ async fn serve(operator: &Operator, key: &ConfigKey) -> Action {
 async fn attempt(operator: &Operator, key: &ConfigKey) -> Result<Action, ClusterError> {
     let cluster = &operator.world.cluster;
     let Some(mut config) = cluster.get::<TerraformCloudConfig>(&key.0, &key.1).await? else {
-        operator.world.accounts.remove(key);
-        operator.configs.forget(key);
-        operator.configs.references.forget(key);
-        operator.wake_roles_of(key);
+        forget(operator, key);
         return Ok(Action::await_change());
     };
     operator.configs.references.follow(key, &config);
@@ -153,6 +150,14 @@ async fn attempt(operator: &Operator, key: &ConfigKey) -> Result<Action, Cluster
         operator.wake_roles_of(key);
     }
     Ok(retry.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// A config that is gone: nothing is done with its token any more.
+pub fn forget(operator: &Operator, key: &ConfigKey) {
+    operator.world.accounts.remove(key);
+    operator.configs.forget(key);
+    operator.configs.references.forget(key);
+    operator.wake_roles_of(key);
 }
 
 fn publish(operator: &Operator, key: &ConfigKey, config: &TerraformCloudConfig, checked: Checked) -> bool {

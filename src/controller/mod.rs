@@ -12,7 +12,7 @@ mod watches;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 use tracing::info;
 
 use self::configs::Configs;
@@ -134,6 +134,18 @@ impl Operator {
             .collect();
         names.sort();
         names
+    }
+
+    /// Whether the watch shows this config.
+    fn has_config(&self, key: &ConfigKey) -> bool {
+        let reference = ObjectRef::<TerraformCloudConfig>::new(&key.1).within(&key.0);
+        self.scopes.iter().any(|scope| scope.configs.get(&reference).is_some())
+    }
+
+    /// The role of this name, as the watch shows it.
+    fn role_named(&self, namespace: &str, name: &str) -> Option<Arc<Slim>> {
+        let reference = ObjectRef::<Slim>::new(name).within(namespace);
+        self.scopes.iter().find_map(|scope| scope.roles.get(&reference))
     }
 
     /// Whether another config of that namespace uses the same admin Secret.

@@ -23,8 +23,9 @@ use super::slim::Slim;
 use super::startup::Leading;
 use super::wakes::Wakes;
 use super::{Operator, Scope, roles};
+use crate::accounts::ConfigKey;
 use crate::api::TerraformCloudConfig;
-use crate::api::names::{GROUP, LABEL_MANAGED_BY, OPERATOR};
+use crate::api::names::{GROUP, LABEL_MANAGED_BY, LABEL_ROLE, OPERATOR};
 use crate::args::Settings;
 use crate::metrics;
 use crate::signals::Shutdown;
@@ -51,12 +52,13 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     let (wakes, role_wakes) = Wakes::new(&namespaces);
     let (config_wakes, wakes_of_configs) = Wakes::new(&namespaces);
     let (removed, removals) = unbounded();
+    let (config_removed, config_removals) = unbounded();
     let (mut feeds, mut scopes) = (Vec::new(), Vec::new());
     for (scope, (namespace, (role_wakes, config_wakes))) in
         namespaces.iter().zip(role_wakes.into_iter().zip(wakes_of_configs)).enumerate()
     {
         let (role_store, roles) = watch_roles(&client, namespace.as_deref(), removed.clone());
-        let (config_store, configs) = watch_configs(&client, namespace.as_deref());
+        let (config_store, configs) = watch_configs(&client, namespace.as_deref(), config_removed.clone());
         feeds.push(Feed { scope, roles, configs, role_wakes, config_wakes });
         scopes.push(Scope { roles: role_store, configs: config_store });
     }
@@ -79,6 +81,7 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     let mut helpers = vec![
         tokio::spawn(watch_places),
         tokio::spawn(told_of_removals(operator.clone(), removals)),
+        tokio::spawn(told_of_removed_configs(operator.clone(), config_removals)),
         tokio::spawn(show_budgets(operator.clone())),
     ];
     for namespace in namespaces {
@@ -157,14 +160,37 @@ fn watch_roles(client: &kube::Client, namespace: Option<&str>, removed: Unbounde
     (store, stream.boxed())
 }
 
-fn watch_configs(client: &kube::Client, namespace: Option<&str>) -> Watched<TerraformCloudConfig> {
+fn watch_configs(
+    client: &kube::Client,
+    namespace: Option<&str>,
+    removed: UnboundedSender<Removed>,
+) -> Watched<TerraformCloudConfig> {
     let (store, writer) = reflector::store();
     let stream = watcher(scoped::<TerraformCloudConfig>(client, namespace), watcher::Config::default().page_size(PAGE))
         .modify(|config| config.metadata.managed_fields = None)
         .default_backoff()
         .reflect(writer)
-        .touched_objects();
+        // After the store, which by now says what there is.
+        .inspect(move |event| {
+            let news = match event {
+                Ok(watcher::Event::Delete(config)) => {
+                    Removed::One((config.namespace().unwrap_or_default(), config.name_any()))
+                }
+                Ok(watcher::Event::InitDone) => Removed::Perhaps,
+                _ => return,
+            };
+            let _ = removed.unbounded_send(news);
+        })
+        .applied_objects();
     (store, stream.boxed())
+}
+
+/// What the watch of configs says of those that are gone.
+enum Removed {
+    /// This one.
+    One(ConfigKey),
+    /// The watch began anew: any that the store does not hold.
+    Perhaps,
 }
 
 /// A role that is gone is forgotten, and its config, which may wait for it, is told.
@@ -172,6 +198,19 @@ async fn told_of_removals(operator: Arc<Operator>, mut removals: UnboundedReceiv
     while let Some(role) = removals.next().await {
         operator.memory.remove(role.metadata.uid.as_deref().unwrap_or_default());
         operator.configs.wake(&role.config);
+    }
+}
+
+/// A config that is gone is forgotten, and its roles are told: kube's controller drops what its store does not hold any more.
+async fn told_of_removed_configs(operator: Arc<Operator>, mut removals: UnboundedReceiver<Removed>) {
+    while let Some(removed) = removals.next().await {
+        let keys = match removed {
+            Removed::One(key) => vec![key],
+            Removed::Perhaps => operator.world.accounts.keys(),
+        };
+        for key in keys.iter().filter(|key| !operator.has_config(key)) {
+            configs::forget(&operator, key);
+        }
     }
 }
 
@@ -210,11 +249,20 @@ async fn told_of_secrets(operator: Arc<Operator>, client: kube::Client, namespac
 
 fn see(operator: &Operator, secret: &PartialObjectMeta<Secret>, version: Option<&str>) {
     let kind = Slim::kind(&());
+    let namespace = secret.namespace().unwrap_or_default();
     let owner =
         secret.owner_references().iter().find(|owner| owner.kind == kind && owner.api_version.starts_with(GROUP));
-    let Some(owner) = owner else { return };
-    if operator.memory.see_secret(&owner.uid, version) {
-        operator.wakes.send(&secret.namespace().unwrap_or_default(), &owner.name);
+    let (uid, name) = match owner {
+        Some(owner) => (owner.uid.clone(), owner.name.clone()),
+        // Someone took the owner off; the label still says whose it is.
+        None => {
+            let role = secret.labels().get(LABEL_ROLE).and_then(|name| operator.role_named(&namespace, name));
+            let Some(role) = role else { return };
+            (role.metadata.uid.clone().unwrap_or_default(), role.metadata.name.clone().unwrap_or_default())
+        }
+    };
+    if operator.memory.see_secret(&uid, version) {
+        operator.wakes.send(&namespace, &name);
     }
 }
 

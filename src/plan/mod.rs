@@ -150,7 +150,10 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
     let unproven = settle::unproven(o, now).filter(|_| verdict.state == State::Settled);
     let retry = match &unproven {
         Some(_) => Some(HIDDEN_RETRY),
-        None => (verdict.state == State::Working).then_some(WORKING_RETRY),
+        // Another's Secret is not watched: that it went is noticed so.
+        None => {
+            (verdict.state == State::Working || verdict.reason == RoleReason::SecretConflict).then_some(WORKING_RETRY)
+        }
     };
     rest(o, Some(&terms), unproven.as_ref().unwrap_or(&verdict), retry)
 }

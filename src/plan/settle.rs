@@ -10,7 +10,7 @@ use super::terms::{self, Life, Terms};
 use super::{book, renew_at, slot, status};
 use crate::api::{Intent, Record, RoleReason, Source};
 
-/// What expired by the API server's clock this long ago has expired by any.
+/// What expired by the API server's clock this long ago has expired by any. Where TFC's time is known, that alone counts.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
 
 /// Takes out of the status what is proven dead, and moves what turned out to be something else.
@@ -314,5 +314,8 @@ pub fn current_has_expired(o: &Observed) -> bool {
 
 fn has_expired(o: &Observed, expires: Option<Timestamp>) -> bool {
     let Some(expires) = expires else { return false };
-    o.now.is_some_and(|now| expires <= now) || o.api_now.is_some_and(|now| terms::plus(expires, CLOCKS_APART) <= now)
+    match o.now {
+        Some(now) => expires <= now,
+        None => o.api_now.is_some_and(|now| terms::plus(expires, CLOCKS_APART) <= now),
+    }
 }

@@ -14,9 +14,13 @@ fn a_role_wakes_for_the_earliest_of_what_will_be_due() {
 
 #[test]
 fn a_role_that_waits_for_a_person_sleeps() {
-    assert_eq!(role().secret_foreign().rests().wake_in, None);
     assert_eq!(role().no_config().rests().wake_in, None);
     assert_eq!(role().suspended().rests().wake_in, None);
+}
+
+#[test]
+fn the_secret_of_another_is_in_no_watch_so_it_is_looked_for_again() {
+    assert_eq!(role().secret_foreign().rests().wake_in, Some(secs(15)));
 }
 
 #[test]

@@ -135,6 +135,9 @@ async fn a_config_waits_for_its_roles_and_says_so() {
         other => Err(format!("{other:?}")),
     })
     .await;
+    // What it could do goes with it.
+    stage.role("later", json!({"user": {"me": true}, "ttl": "1h"})).await;
+    stage.role_becomes("later", "False", "ConfigNotAvailable").await;
     let secret = secrets.get("tfc-admin").await.expect("the admin Secret stays");
     assert_eq!(secret.finalizers(), Vec::<String>::new().as_slice());
     assert_eq!(stage.alive(), Vec::new());

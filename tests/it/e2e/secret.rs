@@ -16,7 +16,7 @@ async fn a_users_secret_has_all_shapes_that_consumers_read() {
             "TFE_TOKEN": "${token}",
             "whole": "${role} at ${host}: ${user_id}, ${token_id}, ${expires_at}",
             "none": "[${team_id}${organization}]",
-            "plain": "$token ${} $${token_id}",
+            "plain": "$token $${token_id}",
         },
     });
     stage.role("shop", json!({"user": {"me": true}, "ttl": "1h", "secret": secret})).await;
@@ -36,7 +36,7 @@ async fn a_users_secret_has_all_shapes_that_consumers_read() {
     assert_eq!(value("TFE_TOKEN").await, bare);
     assert_eq!(value("whole").await, format!("shop at {host}: {}, {}, {expires}", stage.ids.ci, token.id));
     assert_eq!(value("none").await, "[]");
-    assert_eq!(value("plain").await, format!("$token  ${}", token.id));
+    assert_eq!(value("plain").await, format!("$token ${}", token.id));
 
     let secret = stage.secrets().get("shop-tfc").await.expect("the Secret");
     // A host with a port has no environment variable that a shell can export.

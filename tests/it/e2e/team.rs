@@ -52,7 +52,7 @@ async fn a_team_that_tfc_does_not_show() {
     assert!(message.contains("acme/later"), "{message}");
     assert_eq!(condition(&shop, "Stalled").expect("a person must act").reason, "NotPermitted");
     let message = ready(&blog).expect("a condition").message;
-    assert!(message.contains("permission") || message.contains("allow") || message.contains("team-later"), "{message}");
+    assert!(message.contains("not found") && message.contains("teams/team-later"), "{message}");
     assert!(stage.events("shop").await.contains(&"NotPermitted".to_owned()));
 
     stage.tfc.add_team(Team::new("team-later", "later", "acme"));
