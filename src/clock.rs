@@ -69,10 +69,8 @@ impl ServerClock {
         } else {
             known
         };
-        if known.duration_since(better).abs() <= JUMP {
-            state.offset = Some(better);
-            state.doubtful = None;
-        } else if state.doubtful.is_some_and(|doubtful| doubtful.duration_since(better).abs() <= JUMP) {
+        let near = |instant: Timestamp| instant.duration_since(better).abs() <= JUMP;
+        if near(known) || state.doubtful.is_some_and(near) {
             state.offset = Some(better);
             state.doubtful = None;
         } else {

@@ -31,6 +31,8 @@ pub mod controller;
 pub mod crds;
 pub mod duration;
 pub mod http;
+#[cfg(test)]
+mod layers;
 pub mod leader;
 pub mod log;
 pub mod marker;

@@ -112,7 +112,7 @@ fn held(intent: &Intent, minted: &Minted) -> Held {
 
 enum Written {
     /// The Secret holds the token.
-    Won { meta: SecretMeta, doubtful: bool },
+    Won { meta: Box<SecretMeta>, doubtful: bool },
     /// The Secret holds another attempt. A create of ours that got no answer may still land.
     Lost { may_land: bool },
     /// The API server refuses the Secret for good.
@@ -144,7 +144,7 @@ async fn store(
             }
         };
         match result {
-            Ok(meta) => return Written::Won { meta, doubtful },
+            Ok(meta) => return Written::Won { meta: Box::new(meta), doubtful },
             Err(ClusterError::Refused(refusal)) if !doubtful => return Written::Refused(refusal.to_string()),
             Err(ClusterError::Conflict | ClusterError::NotFound) => {
                 match world.cluster.secret(namespace, &name).await {
@@ -156,7 +156,7 @@ async fn store(
                             false,
                         );
                         if let (Some(meta), true) = (meta, holds(&seen, &order.attempt)) {
-                            return Written::Won { meta, doubtful };
+                            return Written::Won { meta: Box::new(meta), doubtful };
                         }
                         // A create without an answer may still land; and a Secret whose record was removed may hold this very token.
                         let illegible = matches!(&seen, Secret::Ours(secret) if secret.record.is_none());

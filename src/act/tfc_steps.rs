@@ -78,10 +78,7 @@ fn slot_token(info: TokenInfo) -> SlotToken {
 
 async fn show(world: &World, round: &mut Round, client: &Client, id: &str) -> Result<(), tfc::Error> {
     let shown = match client.show(Class::Revocation, id).await {
-        Ok(info) => match attempt_of(world, round, &info) {
-            Some(attempt) => Shown::Ours(attempt),
-            None => Shown::Foreign,
-        },
+        Ok(info) => marked(world, round, info).map_or(Shown::Foreign, Shown::Ours),
         // The user sees all its own tokens: what it does not see does not exist.
         Err(error) if error.kind == tfc::Kind::Hidden => match is_its_own_user(world, round) {
             true => Shown::Gone,
@@ -123,17 +120,7 @@ async fn walk(world: &World, round: &mut Round, client: &Client, subject: &Subje
         _ => None,
     };
     let ours = listing.tokens.into_iter().filter(|info| team.is_none() || info.team_id.as_deref() == team);
-    let tokens = ours
-        .filter_map(|info| {
-            Some(MarkedToken {
-                attempt: attempt_of(world, round, &info)?,
-                used: info.last_used_at.is_some(),
-                issued_at: info.created_at,
-                expires_at: info.expired_at,
-                id: info.id,
-            })
-        })
-        .collect();
+    let tokens = ours.filter_map(|info| marked(world, round, info)).collect();
     round.facts.walk = Some(Walk { tokens, complete });
     Ok(())
 }
@@ -162,8 +149,10 @@ async fn scope(
     }))
 }
 
-fn attempt_of(world: &World, round: &Round, info: &TokenInfo) -> Option<String> {
-    world.installation.attempt_of(round.uid(), info.description.as_deref()?).map(str::to_owned)
+fn marked(world: &World, round: &Round, info: TokenInfo) -> Option<MarkedToken> {
+    let attempt = world.installation.attempt_of(round.uid(), info.description.as_deref()?)?.to_owned();
+    let used = info.last_used_at.is_some();
+    Some(MarkedToken { attempt, used, issued_at: info.created_at, expires_at: info.expired_at, id: info.id })
 }
 
 /// Revokes one token, after a last look at the Secret: it must hold another.

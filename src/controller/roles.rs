@@ -148,14 +148,13 @@ async fn settle(
         entry.trouble = None;
     }
     entry.verified = round.verified.clone();
-    if let Some(status) = rest.status {
-        if let Err(error) = act::status::write(&operator.world, &mut round, &status).await {
-            debug!(namespace = round.namespace(), role = round.name(), %error, "status not written");
-            operator.memory.put(uid, entry);
-            let pause =
-                if error == ClusterError::Conflict { Duration::from_millis(50) } else { Duration::from_secs(2) };
-            return Action::requeue(pause);
-        }
+    if let Some(status) = rest.status
+        && let Err(error) = act::status::write(&operator.world, &mut round, &status).await
+    {
+        debug!(namespace = round.namespace(), role = round.name(), %error, "status not written");
+        operator.memory.put(uid, entry);
+        let pause = if error == ClusterError::Conflict { Duration::from_millis(50) } else { Duration::from_secs(2) };
+        return Action::requeue(pause);
     }
     let version = match &round.secret {
         Secret::Ours(secret) => Some(secret.resource_version.clone()),

@@ -1,10 +1,12 @@
 //! The Secret is the commit point: whatever attempt stands in it has won, whatever the intent says.
 
+use jiff::Timestamp;
+
 use super::observed::{Observed, Secret, Shown};
 use super::step::Step;
 use super::subject::{Resolution, Subject};
 use super::{book, inspection, slot, status, subject};
-use crate::api::{Held, Source};
+use crate::api::{Held, Intent, Source};
 
 /// Records what the Secret holds, where the status does not know it yet.
 pub fn plan(o: &Observed) -> Option<Step> {
@@ -27,20 +29,26 @@ pub fn plan(o: &Observed) -> Option<Step> {
         return None;
     }
     let now = o.now?;
-    if known.and_then(|s| s.intent.as_ref()).is_some_and(|i| i.record.attempt == held.attempt) {
-        return Some(book::adopt(o, secret, held, source(o, held), now));
+    if let Some(intent) = known.and_then(|s| s.intent.as_ref()).filter(|i| i.record.attempt == held.attempt) {
+        return Some(match source(o, held) {
+            Source::Reply => book::adopt(o, secret, held, Source::Reply, now),
+            Source::Secret => book::adopt(o, secret, &no_sooner(held, intent), Source::Secret, now),
+        });
     }
-    // Neither the attempt under way nor the one recorded: a wiped status, another replica's late write, or a tenant's
-    // edit. What was revoked once must not be adopted, so TFC has to show it.
+    // A wiped status, another replica's late write, or a tenant's edit. What was revoked once must not be adopted, and what the
+    // annotation says of the token is a tenant's word until TFC shows it.
     subject::account(o)?;
     match confirmed(o, held) {
-        Confirmed::Yes => Some(book::adopt(o, secret, held, Source::Secret, now)),
+        Confirmed::Yes(held) => Some(book::adopt(o, secret, &held, Source::Secret, now)),
         Confirmed::No => None,
-        Confirmed::Ask if o.trouble.is_none() => {
-            Subject::parse(&held.subject).map(|subject| Step::Inspect(inspection(&subject, &held.token_id)))
-        }
+        Confirmed::Ask if o.trouble.is_none() => question(held),
         Confirmed::Ask => None,
     }
+}
+
+/// What to ask TFC about the token that the Secret names.
+pub fn question(held: &Held) -> Option<Step> {
+    Subject::parse(&held.subject).map(|subject| Step::Inspect(inspection(&subject, &held.token_id)))
 }
 
 /// Whether the token id comes from this round's own mint, or by way of the Secret.
@@ -53,27 +61,46 @@ pub fn disproved(o: &Observed, held: &Held) -> bool {
     confirmed(o, held) == Confirmed::No
 }
 
+/// Whether TFC confirms what the Secret says that it holds.
 #[derive(PartialEq, Eq)]
-enum Confirmed {
-    Yes,
+pub enum Confirmed {
+    /// It does; with the times that TFC gives.
+    Yes(Held),
+    /// It does not.
     No,
+    /// It has not been asked.
     Ask,
 }
 
-fn confirmed(o: &Observed, held: &Held) -> Confirmed {
+/// Whether TFC confirms what the Secret says that it holds.
+pub fn confirmed(o: &Observed, held: &Held) -> Confirmed {
     match Subject::parse(&held.subject).filter(|subject| is_this_roles(o, held, subject)) {
         None => Confirmed::No,
         Some(subject) if subject.is_slot() => match &o.facts.slot {
             None => Confirmed::Ask,
-            Some(look) if slot::is_held(look, held) => Confirmed::Yes,
-            Some(_) => Confirmed::No,
+            Some(look) => match slot::held_token(look, held) {
+                Some(token) => Confirmed::Yes(dated(held, token.created_at, token.expires_at)),
+                None => Confirmed::No,
+            },
         },
         Some(_) => match o.facts.shown.get(&held.token_id) {
             None => Confirmed::Ask,
-            Some(Shown::Ours(attempt)) if *attempt == held.attempt => Confirmed::Yes,
+            Some(Shown::Ours(token)) if token.attempt == held.attempt => {
+                Confirmed::Yes(dated(held, token.issued_at, token.expires_at))
+            }
             Some(_) => Confirmed::No,
         },
     }
+}
+
+/// A token is forgotten at its expiry, and tenants can write the annotation: it counts as no sooner than what was asked for.
+fn no_sooner(held: &Held, intent: &Intent) -> Held {
+    let expires_at = held.expires_at.clone().max(intent.requested_expiry.clone());
+    Held { expires_at, ..held.clone() }
+}
+
+fn dated(held: &Held, issued_at: Timestamp, expires_at: Option<Timestamp>) -> Held {
+    Held { issued_at: Some(book::time(issued_at)), expires_at: expires_at.map(book::time), ..held.clone() }
 }
 
 /// Tenants can write the annotation: another subject's token, or another host's, is not even asked for. A slot's token has no

@@ -2,6 +2,7 @@
 //! finalizer goes. A record past its expiry counts as dead, so each deletion ends by itself.
 
 use super::admission::{self, Admission};
+use super::adopt::Confirmed;
 use super::conditions::{self, Verdict};
 use super::observed::{Observed, Secret};
 use super::step::{Note, Rest, Step, Withdrawal};
@@ -68,8 +69,15 @@ fn take_back(o: &Observed) -> Option<Step> {
             let unrecorded = current.is_none_or(|c| c.attempt != held.attempt);
             // To adopt is to forget a slot's former token: not for words that only a tenant may have written.
             let forgets = current.is_some_and(|c| book::is_slot(&c.subject)) && !is_known(o, &held.attempt);
-            if unrecorded && !forgets && !adopt::disproved(o, held) {
-                return Some(book::adopt(o, secret, held, adopt::source(o, held), now));
+            if unrecorded && !forgets {
+                let begun = status(o).and_then(|s| s.intent.as_ref()).is_some_and(|i| i.record.attempt == held.attempt);
+                let asked = !begun && subject::account(o).is_some() && o.trouble.is_none();
+                match adopt::confirmed(o, held) {
+                    Confirmed::Yes(held) => return Some(book::adopt(o, secret, &held, adopt::source(o, &held), now)),
+                    Confirmed::Ask if asked => return adopt::question(held),
+                    Confirmed::Ask => return Some(book::adopt(o, secret, held, adopt::source(o, held), now)),
+                    Confirmed::No => {}
+                }
             }
         }
         return Some(Step::Withdraw(Withdrawal::Delete));

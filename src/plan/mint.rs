@@ -107,14 +107,14 @@ fn gates(o: &Observed, subject: &Subject, cause: Cause) -> Result<(), Verdict> {
         );
         return Err(Verdict::stuck(RoleReason::ConfigNotAvailable, message));
     }
-    if let Subject::User(id) = subject {
-        if account.kind != AccountKind::User || account.id != *id {
-            let message = format!(
-                "TFC mints user tokens only for the account behind the config's token, which is {}, not {id}: use that account's config, or make a new role",
-                account.id
-            );
-            return Err(Verdict::stuck(RoleReason::NotPermitted, message));
-        }
+    if let Subject::User(id) = subject
+        && (account.kind != AccountKind::User || account.id != *id)
+    {
+        let message = format!(
+            "TFC mints user tokens only for the account behind the config's token, which is {}, not {id}: use that account's config, or make a new role",
+            account.id
+        );
+        return Err(Verdict::stuck(RoleReason::NotPermitted, message));
     }
     if o.secret == Secret::Foreign {
         let message = format!(

@@ -107,6 +107,7 @@ pub struct Unready {
 }
 
 /// The Secret of the role's choice.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, in a round")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Secret {
     /// None of that name.
@@ -209,8 +210,8 @@ pub struct SlotToken {
 /// What TFC showed of a token asked for by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// It carries this installation's marker and this role's, and names this attempt.
-    Ours(String),
+    /// It carries this installation's marker and this role's.
+    Ours(MarkedToken),
     /// It is somebody else's.
     Foreign,
     /// It is gone, proven.

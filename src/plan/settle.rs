@@ -155,7 +155,7 @@ fn predecessor_fate(o: &Observed, predecessor: &Record) -> Fate {
         return if elsewhere { Fate::Revoked } else { Fate::Open };
     }
     match predecessor.token_id.as_ref().and_then(|id| o.facts.shown.get(id)) {
-        Some(Shown::Ours(attempt)) if *attempt == predecessor.attempt => Fate::Open,
+        Some(Shown::Ours(token)) if token.attempt == predecessor.attempt => Fate::Open,
         // The Secret's annotation named something else. The marker will find the real one.
         Some(Shown::Ours(_) | Shown::Foreign | Shown::Gone) if predecessor.source == Source::Secret => Fate::Misnamed,
         _ => Fate::Open,

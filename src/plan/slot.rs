@@ -53,8 +53,8 @@ pub fn prepare(o: &Observed, subject: &Subject, terms: &Terms) -> Result<Option<
 }
 
 /// The slot holds the token that the Secret names.
-pub fn is_held(look: &SlotLook, held: &Held) -> bool {
-    look.token.as_ref().is_some_and(|t| t.id == held.token_id)
+pub fn held_token<'a>(look: &'a SlotLook, held: &Held) -> Option<&'a SlotToken> {
+    look.token.as_ref().filter(|t| t.id == held.token_id)
 }
 
 /// The slot holds a token that is not ours: by this round's look, or by what an earlier round said.

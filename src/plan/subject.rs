@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::book;
 use super::observed::{Account, Config, Observed};
 use crate::api::TerraformCloudRoleSpec;
 use crate::api::role::TeamCredentialType;
@@ -100,7 +101,10 @@ pub fn resolve(o: &Observed) -> Resolution {
         return Resolution::Known(Subject::Organization(organization.name.clone()));
     }
     if let Some(user) = &spec.user {
-        return match pinned.or_else(|| user.id.clone()).or_else(|| account(o).map(|a| a.id.clone())) {
+        // `me` is pinned by the first token, not by an attempt that came to nothing while the config changed hands.
+        let served = o.role.status.as_ref().is_some_and(|s| s.handled.is_some() || book::has_records(s));
+        return match pinned.filter(|_| served).or_else(|| user.id.clone()).or_else(|| account(o).map(|a| a.id.clone()))
+        {
             Some(id) => Resolution::Known(Subject::User(id)),
             None => Resolution::NeedsAccount,
         };

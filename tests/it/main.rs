@@ -1,4 +1,6 @@
 //! The one integration test binary.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that can't go on says so by a panic")]
+
 mod admission;
 mod bed;
 mod docs;

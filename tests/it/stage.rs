@@ -1,9 +1,12 @@
 //! One test's own stage: a namespace on the shared control plane, a simulator of TFC, and the operator's real binary between them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Event, Secret};
+use data_encoding::BASE64;
+use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -18,8 +21,10 @@ pub const SOON: Duration = Duration::from_secs(45);
 
 /// A namespace, a simulator and an operator.
 pub struct Stage {
-    /// The namespace that the operator serves, and stands in.
+    /// The namespace of the configs, where the operator stands.
     pub namespace: String,
+    /// The namespace of the roles and their Secrets: the same one, but with [`Setting::tenant`].
+    pub tenant: String,
     /// TFC.
     pub tfc: Simulator,
     /// Who is who in it.
@@ -29,6 +34,19 @@ pub struct Stage {
     /// The operator; `None` after it was killed.
     pub operator: Option<Operator>,
     options: OperatorOptions,
+    /// Values of tokens that the test has read.
+    seen: Mutex<BTreeSet<String>>,
+}
+
+/// How a stage differs from the usual one.
+#[derive(Clone, Copy, Default)]
+pub struct Setting<'a> {
+    /// Further flags of the operator.
+    pub flags: &'a [&'a str],
+    /// The roles stand in a second namespace.
+    pub tenant: bool,
+    /// The operator's `RUST_LOG`.
+    pub log: Option<&'a str>,
 }
 
 impl Stage {
@@ -39,32 +57,49 @@ impl Stage {
 
     /// The same, with further flags of the operator.
     pub async fn with(flags: &[&str]) -> Stage {
-        let mut stage = Stage::bare(flags).await;
+        Stage::set(Setting { flags, ..Setting::default() }, json!({})).await
+    }
+
+    /// The same, with a second namespace for the roles; `config` is merged over the config's spec.
+    pub async fn with_tenant(config: Value) -> Stage {
+        Stage::set(Setting { tenant: true, ..Setting::default() }, config).await
+    }
+
+    /// The same in full.
+    pub async fn set(setting: Setting<'_>, config: Value) -> Stage {
+        let mut stage = Stage::prepare(setting).await;
         stage.start().await;
-        stage.config("tfc", json!({})).await;
+        stage.config("tfc", config).await;
         stage
     }
 
     /// A stage without a config, the operator not started.
     pub async fn bare(flags: &[&str]) -> Stage {
+        Stage::prepare(Setting { flags, ..Setting::default() }).await
+    }
+
+    async fn prepare(setting: Setting<'_>) -> Stage {
         install_tls_provider();
         let namespace = bed().fresh_namespace().await;
+        let tenant = if setting.tenant { bed().fresh_namespace().await } else { namespace.clone() };
+        let namespaces = BTreeSet::from([namespace.clone(), tenant.clone()]);
         let world = standard_world();
         let mut config = Config::from(world.world);
         config.rate_limit = RateLimit::Off;
         let tfc = Simulator::start(config).expect("the simulator starts");
         let mut args: Vec<String> = ["--insecure-allow-http", "--leader-elect=false"].map(String::from).to_vec();
         args.push(format!("--installation-id={namespace}"));
-        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        args.extend(setting.flags.iter().map(|flag| (*flag).to_owned()));
         let options = OperatorOptions {
             binary: PathBuf::from(env!("CARGO_BIN_EXE_tfc-token-operator")),
             kubeconfig: bed().kubeconfig(),
-            namespaces: vec![namespace.clone()],
+            namespaces: namespaces.into_iter().collect(),
             own_namespace: namespace.clone(),
             args,
-            env: vec![("RUST_LOG".into(), "info,tfc_token_operator=debug".into())],
+            env: vec![("RUST_LOG".into(), setting.log.unwrap_or("info,tfc_token_operator=debug").into())],
         };
-        Stage { client: bed().client(), namespace, tfc, ids: world.ids, operator: None, options }
+        let seen = Mutex::new(BTreeSet::from([world.ids.ci_token.expose().to_owned()]));
+        Stage { client: bed().client(), namespace, tenant, tfc, ids: world.ids, operator: None, options, seen }
     }
 
     /// Starts the operator, or another one after a kill.
@@ -106,18 +141,30 @@ impl Stage {
 
     /// The same, where it may be refused.
     pub async fn create_role(&self, name: &str, spec: Value) -> kube::Result<TerraformCloudRole> {
-        let mut whole = json!({"configRef": {"name": "tfc"}});
+        self.create_annotated_role(name, json!({}), spec).await
+    }
+
+    /// The same, with annotations from the start.
+    pub async fn create_annotated_role(
+        &self,
+        name: &str,
+        annotations: Value,
+        spec: Value,
+    ) -> kube::Result<TerraformCloudRole> {
+        let mut whole = json!({"configRef": {"name": "tfc", "namespace": self.namespace}});
         merge(&mut whole, spec);
-        let role = object("TerraformCloudRole", name, whole);
+        let mut role: TerraformCloudRole = object("TerraformCloudRole", name, whole);
+        role.metadata.annotations = serde_json::from_value(annotations).expect("annotations");
         self.roles().create(&PostParams::default(), &role).await
     }
 
-    /// Creates or replaces a Secret with one key.
+    /// Creates or replaces a Secret with one key, in the configs' namespace.
     pub async fn secret(&self, name: &str, key: &str, value: &str) {
         let secret =
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value}});
         let apply = PatchParams::apply("test").force();
-        self.secrets().patch(name, &apply, &Patch::Apply(secret)).await.expect("the Secret is written");
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        secrets.patch(name, &apply, &Patch::Apply(secret)).await.expect("the Secret is written");
     }
 
     /// Waits until the role's `Ready` has this reason, with this status.
@@ -188,11 +235,79 @@ impl Stage {
         self.roles().patch(name, &params, &Patch::Merge(patch)).await.expect("the role can be changed");
     }
 
+    /// Changes a config.
+    pub async fn patch_config(&self, name: &str, patch: Value) {
+        let params = PatchParams::default();
+        self.configs().patch(name, &params, &Patch::Merge(patch)).await.expect("the config can be changed");
+    }
+
+    /// Changes a role's Secret, as a user does.
+    pub async fn patch_secret(&self, name: &str, patch: Value) {
+        let params = PatchParams::default();
+        self.secrets().patch(name, &params, &Patch::Merge(patch)).await.expect("the Secret can be changed");
+    }
+
+    /// Labels the roles' namespace; null takes a label off.
+    pub async fn label_tenant(&self, labels: Value) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+        namespaces.patch(&self.tenant, &PatchParams::default(), &patch).await.expect("a namespace can be labelled");
+    }
+
     /// One key of a Secret, as text.
     pub async fn value(&self, secret: &str, key: &str) -> Option<String> {
         let secret = self.secrets().get_opt(secret).await.expect("Secrets can be read")?;
         let bytes = secret.data?.get(key)?.0.clone();
-        Some(String::from_utf8(bytes).expect("text"))
+        let text = String::from_utf8(bytes).expect("text");
+        if key == "token" {
+            self.seen.lock().expect("no test panicked in it").insert(text.clone());
+        }
+        Some(text)
+    }
+
+    /// The token in a role's Secret.
+    pub async fn token(&self, secret: &str) -> String {
+        self.value(secret, "token").await.expect("the Secret holds a token")
+    }
+
+    /// Waits until the Secret is so.
+    pub async fn secret_until(&self, name: &str, what: &str, so: impl Fn(&Secret) -> bool) -> Secret {
+        let secrets = self.secrets();
+        wait_until(&format!("Secret {name}: {what}"), SOON, async || {
+            let secret = secrets.get(name).await.map_err(|error| error.to_string())?;
+            if so(&secret) { Ok(secret) } else { Err(format!("{:?}, {:?}", secret.metadata, keys(&secret))) }
+        })
+        .await
+    }
+
+    /// Waits until TFC refuses a token.
+    pub async fn dies(&self, value: &str) {
+        wait_until("the token to die", SOON, async || match self.use_token(value).await {
+            401 => Ok(()),
+            status => Err(status.to_string()),
+        })
+        .await;
+    }
+
+    /// Waits until the role's current token is another one.
+    pub async fn succeeded(&self, role: &str, former: &str) -> TerraformCloudRole {
+        self.role_until(role, "a successor", |r| current(r).is_some_and(|id| id != former)).await
+    }
+
+    /// Fails if any token that the test has read stands in the operator's log, plain or as a Secret holds it.
+    pub fn log_holds_no_token(&self) {
+        let log = self.operator.as_ref().expect("an operator runs").logs().expect("the log is readable");
+        self.holds_no_token("the log", &log);
+    }
+
+    /// Fails if any token that the test has read stands in the text.
+    pub fn holds_no_token(&self, what: &str, text: &str) {
+        for value in self.seen.lock().expect("no test panicked in it").iter() {
+            let halves = value.split(".atlasv1.").map(str::to_owned);
+            for part in halves.chain([value.clone(), BASE64.encode(value.as_bytes())]) {
+                assert!(!text.contains(&part), "{what} holds a token");
+            }
+        }
     }
 
     /// The status that a call with this token gets.
@@ -224,7 +339,7 @@ impl Stage {
 
     /// Reasons of the events about an object.
     pub async fn events(&self, name: &str) -> Vec<String> {
-        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.tenant);
         let all = events.list(&ListParams::default()).await.expect("events can be read");
         all.items
             .into_iter()
@@ -233,9 +348,9 @@ impl Stage {
             .collect()
     }
 
-    /// Roles of the namespace.
+    /// The roles.
     pub fn roles(&self) -> Api<TerraformCloudRole> {
-        Api::namespaced(self.client.clone(), &self.namespace)
+        Api::namespaced(self.client.clone(), &self.tenant)
     }
 
     /// Configs of the namespace.
@@ -243,9 +358,9 @@ impl Stage {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Secrets of the namespace.
+    /// The roles' Secrets.
     pub fn secrets(&self) -> Api<Secret> {
-        Api::namespaced(self.client.clone(), &self.namespace)
+        Api::namespaced(self.client.clone(), &self.tenant)
     }
 }
 
@@ -261,8 +376,22 @@ pub fn condition(role: &TerraformCloudRole, type_: &str) -> Option<Condition> {
 
 /// TFC's id of the current token.
 pub fn token_id(role: &TerraformCloudRole) -> String {
-    let current = role.status.as_ref().and_then(|s| s.current.as_ref()).expect("a current token");
-    current.token_id.clone().expect("its id")
+    current(role).expect("a current token")
+}
+
+/// The same, where there may be none.
+pub fn current(role: &TerraformCloudRole) -> Option<String> {
+    role.status.as_ref()?.current.as_ref()?.token_id.clone()
+}
+
+/// How many former tokens are recorded.
+pub fn predecessors(role: &TerraformCloudRole) -> usize {
+    role.status.as_ref().map_or(0, |status| status.predecessors.len())
+}
+
+/// Names of a Secret's keys.
+pub fn keys(secret: &Secret) -> Vec<&str> {
+    secret.data.iter().flatten().map(|(key, _)| key.as_str()).collect()
 }
 
 fn object<K: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: Value) -> K {

@@ -99,14 +99,15 @@ pub async fn check(
     };
     let fingerprint = fingerprint(operator, config, &token, ca.as_deref());
     checked.fingerprint = Some(fingerprint.clone());
-    if let (Some(Ok(account)), Some(client)) = (before.map(|b| &b.account), before.and_then(|b| b.client.clone())) {
-        if kept.confirmed == Some(fingerprint) && !kept.doubted {
-            operator.world.accounts.budget(&checked.host, &account.id, cap(config));
-            checked.account = Ok(Confirmed { observed: account.clone(), details: None });
-            checked.client = Some(client.clone());
-            resolve_allowed(&client, config, &mut checked).await;
-            return Ok(checked);
-        }
+    if let (Some(Ok(account)), Some(client)) = (before.map(|b| &b.account), before.and_then(|b| b.client.clone()))
+        && kept.confirmed == Some(fingerprint)
+        && !kept.doubted
+    {
+        operator.world.accounts.budget(&checked.host, &account.id, cap(config));
+        checked.account = Ok(Confirmed { observed: account.clone(), details: None });
+        checked.client = Some(client.clone());
+        resolve_allowed(&client, config, &mut checked).await;
+        return Ok(checked);
     }
     let clock = operator.world.accounts.clock(&checked.host);
     let observer = Arc::new(operator.world.metrics.clone());

@@ -118,8 +118,8 @@ where
                 continue;
             }
         };
-        // The first sight is the one that the config was checked with, or one that it will be.
-        if last.replace(seen.clone()).is_some_and(|last| last != seen) {
+        // The first sight counts too: it may be later than what the config was checked with.
+        if last.replace(seen.clone()).is_none_or(|last| last != seen) {
             tell();
         }
     }

@@ -75,21 +75,21 @@ pub fn news(
     let mut news = Vec::new();
     let reason =
         |status: &TerraformCloudConfigStatus| Condition::find(&status.conditions, "Ready").map(|c| c.reason.clone());
-    if reason(before) != reason(after) {
-        if let Some(ready) = Condition::find(&after.conditions, "Ready") {
-            let severity = if ready.status == "True" { Severity::Normal } else { Severity::Warning };
-            let known = ConfigReason::ALL.iter().map(|r| r.as_str()).find(|r| *r == ready.reason);
-            news.push((severity, known.unwrap_or("Checked"), ready.message.clone()));
-        }
+    if reason(before) != reason(after)
+        && let Some(ready) = Condition::find(&after.conditions, "Ready")
+    {
+        let severity = if ready.status == "True" { Severity::Normal } else { Severity::Warning };
+        let known = ConfigReason::ALL.iter().map(|r| r.as_str()).find(|r| *r == ready.reason);
+        news.push((severity, known.unwrap_or("Checked"), ready.message.clone()));
     }
-    if let (Some(was), Some(is)) = (&before.account, &after.account) {
-        if was.id != is.id {
-            let words = format!(
-                "the token is now of account {} ({}), before of {} ({}): tokens that only the former account can see can't be proven revoked any more",
-                is.name, is.id, was.name, was.id
-            );
-            news.push((Severity::Warning, "AccountChanged", words));
-        }
+    if let (Some(was), Some(is)) = (&before.account, &after.account)
+        && was.id != is.id
+    {
+        let words = format!(
+            "the token is now of account {} ({}), before of {} ({}): tokens that only the former account can see can't be proven revoked any more",
+            is.name, is.id, was.name, was.id
+        );
+        news.push((Severity::Warning, "AccountChanged", words));
     }
     news
 }

@@ -492,3 +492,9 @@ pub fn selector(key: &str, value: &str) -> AllowedNamespaces {
     let match_labels = BTreeMap::from([(key.into(), value.into())]);
     AllowedNamespaces { from: From::Selector, selector: Some(Selector { match_labels, match_expressions: vec![] }) }
 }
+
+/// TFC shows a token with this role's marker; it lives for the hour that all tokens of these tables live.
+pub fn shown_ours(attempt: &str) -> Shown {
+    let id = format!("at-{attempt}");
+    Shown::Ours(MarkedToken { id, attempt: attempt.into(), used: false, issued_at: t(0), expires_at: Some(t(HOUR)) })
+}

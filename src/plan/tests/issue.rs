@@ -143,5 +143,5 @@ fn answers_default_to_nothing_asked() {
 }
 
 fn ours(attempt: &str) -> crate::plan::observed::Shown {
-    crate::plan::observed::Shown::Ours(attempt.into())
+    shown_ours(attempt)
 }

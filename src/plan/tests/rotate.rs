@@ -3,7 +3,7 @@
 use super::build::*;
 use crate::api::Answers;
 use crate::api::names::{ANNOTATION_RENEW, ANNOTATION_REVOKE, ANNOTATION_ROTATE};
-use crate::plan::observed::{Secret, Shown};
+use crate::plan::observed::Secret;
 use crate::plan::step::{Note, Step, Urgency};
 
 fn issued() -> Build {
@@ -75,7 +75,7 @@ fn a_predecessor_is_revoked_when_its_overlap_is_over_and_not_before() {
 fn what_the_secret_holds_is_never_revoked() {
     let held = role().current("a2").predecessor("a1", 0).secret_holds("a1").at(MINUTE);
     assert!(!matches!(held.plan(), Step::Revoke(_)));
-    let held = held.shown("at-a1", Shown::Ours("a1".into()));
+    let held = held.shown("at-a1", shown_ours("a1"));
     let status = held.records();
     assert_eq!(status.current.unwrap().attempt, "a1", "the Secret is the commit point");
     assert_eq!(status.predecessors[0].attempt, "a2");

@@ -12,14 +12,14 @@ fn wiped() -> Build {
 #[test]
 fn a_wiped_status_is_rebuilt_from_the_secret_and_one_inspection() {
     assert_eq!(wiped().plan(), Step::Inspect(Inspection::Token("at-a1".into())));
-    let status = wiped().shown("at-a1", Shown::Ours("a1".into())).records();
+    let status = wiped().shown("at-a1", shown_ours("a1")).records();
     assert_eq!(status.current.as_ref().unwrap().source, Source::Secret);
     assert_eq!(status.handled, Some(Answers::default()), "never taken for a new role");
 }
 
 #[test]
 fn an_attempt_that_tfc_does_not_confirm_is_not_adopted() {
-    for shown in [Shown::Foreign, Shown::Gone, Shown::Hidden, Shown::Ours("another".into())] {
+    for shown in [Shown::Foreign, Shown::Gone, Shown::Hidden, shown_ours("another")] {
         let edited = role().current("a0").secret_holds("a1").shown("at-a1", shown.clone());
         assert!(matches!(edited.plan(), Step::Begin(_, Urgency::Dying)), "{shown:?}");
     }
@@ -72,7 +72,7 @@ fn an_id_that_came_by_way_of_the_secret_is_revoked_only_after_tfc_showed_our_mar
     let due = role().current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE);
     let due = due.status(|s| s.predecessors[0].source = Source::Secret);
     assert_eq!(due.plan(), Step::Inspect(Inspection::Token("at-a1".into())));
-    assert_eq!(due.clone().shown("at-a1", Shown::Ours("a1".into())).revokes().token_id, "at-a1");
+    assert_eq!(due.clone().shown("at-a1", shown_ours("a1")).revokes().token_id, "at-a1");
     let foreign = due.shown("at-a1", Shown::Foreign).records();
     assert!(foreign.predecessors.is_empty());
     let looked_for = &foreign.unsettled[0].record;
@@ -94,7 +94,7 @@ fn nothing_is_revoked_while_the_secret_does_not_say_what_it_holds() {
 
 #[test]
 fn a_value_is_read_once_before_it_is_believed_to_be_what_the_record_says() {
-    let rebuilt = wiped().ours(|s| s.verified = false).shown("at-a1", Shown::Ours("a1".into()));
+    let rebuilt = wiped().ours(|s| s.verified = false).shown("at-a1", shown_ours("a1"));
     let status = rebuilt.records();
     assert_eq!(rebuilt.status(|s| *s = status).plan(), Step::Render);
 }

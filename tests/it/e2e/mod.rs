@@ -1,4 +1,16 @@
 //! The operator's real binary between a real API server and the simulator: what a user does, and what comes of it.
 
+mod admission;
+mod config;
+mod delete;
+mod expire;
 mod issue;
+mod repair;
+mod replies;
+mod rotate;
 mod scale;
+mod secret;
+mod slots;
+mod suspend;
+mod team;
+mod telling;

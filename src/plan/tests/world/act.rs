@@ -1,6 +1,7 @@
 //! What a replica does with its turn: one read, or one effect, as the table of steps has it.
 
 use super::super::build::{HOST, time};
+use super::MarkedToken;
 use super::{ApiSecret, At, LANDS_WITHIN, Late, SENT_WITHIN, STEPS_A_ROUND, World, Write};
 use crate::api::{Held, Pending, Record, SecretRecord, TerraformCloudRole};
 use crate::plan::book;
@@ -145,7 +146,15 @@ impl World {
             }
             Inspection::Token(id) => {
                 let shown = match self.tokens.get(&id).filter(|_| self.lives(&id)) {
-                    Some(token) => token.attempt.clone().map_or(Shown::Foreign, Shown::Ours),
+                    Some(token) => token.attempt.clone().map_or(Shown::Foreign, |attempt| {
+                        Shown::Ours(MarkedToken {
+                            id: id.clone(),
+                            attempt,
+                            used: token.used,
+                            issued_at: super::super::build::t(token.created),
+                            expires_at: Some(super::super::build::t(token.expires)),
+                        })
+                    }),
                     None => Shown::Gone,
                 };
                 self.replicas[one].facts.shown.insert(id, shown);
