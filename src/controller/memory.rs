@@ -18,7 +18,23 @@ pub type Key = (String, String);
 
 /// What is kept of all roles, by UID.
 #[derive(Default)]
-pub struct Memory(Mutex<HashMap<String, Entry>>);
+pub struct Memory(Mutex<HashMap<String, Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    entry: Entry,
+    /// The Secret as its last event showed it. Kept apart: an event may come while a round is under way that has read it before.
+    seen: Option<Seen>,
+}
+
+/// What an event says of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its resourceVersion; of one that went, the one at which it went.
+    pub version: String,
+    /// It went.
+    pub gone: bool,
+}
 
 /// What is kept of one role.
 #[derive(Clone, Debug, Default)]
@@ -75,12 +91,21 @@ pub struct Tried {
 impl Memory {
     /// What is kept of a role.
     pub fn get(&self, uid: &str) -> Entry {
-        self.lock().get(uid).cloned().unwrap_or_default()
+        self.lock().get(uid).map(|kept| kept.entry.clone()).unwrap_or_default()
     }
 
-    /// Keeps what a round came to.
-    pub fn put(&self, uid: &str, entry: Entry) {
-        self.lock().insert(uid.to_owned(), entry);
+    /// Keeps what a round came to. Says whether it may rest on that: not where its Secret was seen to change meanwhile.
+    pub fn put(&self, uid: &str, mut entry: Entry) -> bool {
+        let mut all = self.lock();
+        let kept = all.entry(uid.to_owned()).or_default();
+        let disturbed = is_disturbed(entry.rested.as_ref(), kept.seen.as_ref());
+        if disturbed {
+            entry.rested = None;
+            // Each event disturbs once: what the next round reads is later than it.
+            kept.seen = None;
+        }
+        kept.entry = entry;
+        !disturbed
     }
 
     /// Forgets a role that is gone.
@@ -90,46 +115,51 @@ impl Memory {
 
     /// The role has to be looked at whatever it rested on.
     pub fn disturb(&self, uid: &str) {
-        if let Some(entry) = self.lock().get_mut(uid) {
-            entry.rested = None;
+        if let Some(kept) = self.lock().get_mut(uid) {
+            kept.entry.rested = None;
         }
     }
 
-    /// A Secret was seen at this resourceVersion, or gone; says whether the role that owns it has to look.
-    pub fn see_secret(&self, uid: &str, version: Option<&str>) -> bool {
-        let mut entries = self.lock();
-        let Some(entry) = entries.get_mut(uid) else { return true };
-        let Some(rested) = &entry.rested else { return true };
-        let known = match (version, &rested.secret_version) {
-            (Some(seen), Some(known)) => !is_newer(seen, known),
-            // It went: the rest was on a Secret that is no more.
-            (None, _) | (Some(_), None) => false,
-        };
-        if !known {
-            entry.rested = None;
+    /// A Secret was seen to be there or to go; says whether the role that owns it has to look.
+    pub fn see_secret(&self, uid: &str, seen: Seen) -> bool {
+        let mut all = self.lock();
+        let kept = all.entry(uid.to_owned()).or_default();
+        let disturbed = kept.entry.rested.is_none() || is_disturbed(kept.entry.rested.as_ref(), Some(&seen));
+        kept.seen = Some(seen);
+        if disturbed {
+            kept.entry.rested = None;
         }
-        !known
+        disturbed
     }
 
     /// After a watch began anew: the UIDs of roles in these namespaces whose Secret is not among those that exist.
-    pub fn miss_secrets(&self, seen: &HashSet<Key>, namespace: Option<&str>) -> Vec<String> {
+    pub fn miss_secrets(&self, listed: &HashSet<Key>, namespace: Option<&str>) -> Vec<String> {
         let mut missed = Vec::new();
-        for (uid, entry) in self.lock().iter_mut() {
-            let misses = entry.rested.as_ref().is_some_and(|rested| {
+        for (uid, kept) in self.lock().iter_mut() {
+            let misses = kept.entry.rested.as_ref().is_some_and(|rested| {
                 rested.secret_version.is_some()
                     && namespace.is_none_or(|namespace| rested.secret.0 == namespace)
-                    && !seen.contains(&rested.secret)
+                    && !listed.contains(&rested.secret)
             });
             if misses {
-                entry.rested = None;
+                kept.entry.rested = None;
                 missed.push(uid.clone());
             }
         }
         missed
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Kept>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a Secret was seen to be otherwise than a rest knows it.
+fn is_disturbed(rested: Option<&Rested>, seen: Option<&Seen>) -> bool {
+    let (Some(rested), Some(seen)) = (rested, seen) else { return false };
+    match &rested.secret_version {
+        Some(known) => is_newer(&seen.version, known),
+        None => !seen.gone,
     }
 }
 
@@ -183,13 +213,19 @@ mod tests {
             until: None,
         };
         let rest = || memory.put("uid", Entry { rested: Some(rested.clone()), ..Entry::default() });
-        rest();
-        assert!(!memory.see_secret("uid", Some("7")), "its own write");
-        assert!(!memory.see_secret("uid", Some("6")), "an event from before");
-        assert!(memory.see_secret("uid", Some("8")));
-        rest();
-        assert!(memory.see_secret("uid", None));
-        rest();
+        let there = |version: &str| Seen { version: version.into(), gone: false };
+        assert!(rest());
+        assert!(!memory.see_secret("uid", there("7")), "its own write");
+        assert!(!memory.see_secret("uid", there("6")), "an event from before");
+        assert!(memory.see_secret("uid", there("8")));
+        assert!(!rest(), "the round read the Secret before it changed");
+        assert!(memory.get("uid").rested.is_none());
+
+        memory.remove("uid");
+        assert!(rest());
+        assert!(memory.see_secret("uid", Seen { version: "9".into(), gone: true }));
+        memory.remove("uid");
+        assert!(rest());
         assert_eq!(memory.miss_secrets(&HashSet::from([("ns".into(), "s".into())]), None), Vec::<String>::new());
         assert_eq!(memory.miss_secrets(&HashSet::new(), Some("other")), Vec::<String>::new());
         assert_eq!(memory.miss_secrets(&HashSet::new(), Some("ns")), vec!["uid".to_owned()]);

@@ -22,7 +22,7 @@ use self::slim::Slim;
 use self::wakes::Wakes;
 use crate::accounts::ConfigKey;
 use crate::act::World;
-use crate::api::TerraformCloudConfig;
+use crate::api::{RoleReason, TerraformCloudConfig};
 use crate::args::Settings;
 use crate::http::{BindError, ReadyState};
 use crate::signals::Shutdown;
@@ -104,6 +104,17 @@ impl Operator {
                 self.memory.disturb(role.metadata.uid.as_deref().unwrap_or_default());
             }
             inside
+        });
+    }
+
+    /// Has the roles look again that another role's slot is held against.
+    fn wake_conflicting(&self) {
+        self.wake_roles(|role| {
+            let waits = role.ready.1 == RoleReason::Conflict.as_str();
+            if waits {
+                self.memory.disturb(role.metadata.uid.as_deref().unwrap_or_default());
+            }
+            waits
         });
     }
 

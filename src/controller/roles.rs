@@ -167,7 +167,9 @@ async fn settle(
         epoch: tried.epoch,
         until: wake.map(|wake| BootInstant::now() + wake),
     });
-    operator.memory.put(uid, entry);
+    if !operator.memory.put(uid, entry) {
+        return Action::requeue(Duration::ZERO);
+    }
     wake.map_or_else(Action::await_change, Action::requeue)
 }
 

@@ -17,7 +17,7 @@ use kube::{Resource, ResourceExt};
 use tracing::{debug, warn};
 
 use super::configs::{self, Configs, References};
-use super::memory::Memory;
+use super::memory::{Memory, Seen};
 use super::namespaces::Namespaces;
 use super::slim::Slim;
 use super::startup::Leading;
@@ -193,11 +193,12 @@ enum Removed {
     Perhaps,
 }
 
-/// A role that is gone is forgotten, and its config, which may wait for it, is told.
+/// A role that is gone is forgotten. Its config, which may wait for it, is told, and so are the roles that its slot was held against.
 async fn told_of_removals(operator: Arc<Operator>, mut removals: UnboundedReceiver<Slim>) {
     while let Some(role) = removals.next().await {
         operator.memory.remove(role.metadata.uid.as_deref().unwrap_or_default());
         operator.configs.wake(&role.config);
+        operator.wake_conflicting();
     }
 }
 
@@ -225,7 +226,7 @@ async fn told_of_secrets(operator: Arc<Operator>, client: kube::Client, namespac
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(watcher::Event::InitApply(secret)) => {
                 let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
-                see(&operator, &secret, secret.metadata.resource_version.as_deref());
+                see(&operator, &secret, false);
                 listed.insert((namespace, name));
             }
             Ok(watcher::Event::InitDone) => {
@@ -238,8 +239,8 @@ async fn told_of_secrets(operator: Arc<Operator>, client: kube::Client, namespac
                     }
                 }
             }
-            Ok(watcher::Event::Apply(secret)) => see(&operator, &secret, secret.metadata.resource_version.as_deref()),
-            Ok(watcher::Event::Delete(secret)) => see(&operator, &secret, None),
+            Ok(watcher::Event::Apply(secret)) => see(&operator, &secret, false),
+            Ok(watcher::Event::Delete(secret)) => see(&operator, &secret, true),
             Err(error) => {
                 warn!(%error, "Secrets can't be watched: an edited or deleted one is not noticed until this works again")
             }
@@ -247,7 +248,7 @@ async fn told_of_secrets(operator: Arc<Operator>, client: kube::Client, namespac
     }
 }
 
-fn see(operator: &Operator, secret: &PartialObjectMeta<Secret>, version: Option<&str>) {
+fn see(operator: &Operator, secret: &PartialObjectMeta<Secret>, gone: bool) {
     let kind = Slim::kind(&());
     let namespace = secret.namespace().unwrap_or_default();
     let owner =
@@ -261,7 +262,8 @@ fn see(operator: &Operator, secret: &PartialObjectMeta<Secret>, version: Option<
             (role.metadata.uid.clone().unwrap_or_default(), role.metadata.name.clone().unwrap_or_default())
         }
     };
-    if operator.memory.see_secret(&uid, version) {
+    let seen = Seen { version: secret.resource_version().unwrap_or_default(), gone };
+    if operator.memory.see_secret(&uid, seen) {
         operator.wakes.send(&namespace, &name);
     }
 }

@@ -101,7 +101,6 @@ async fn one_role_holds_a_slot_and_the_next_one_follows_when_it_goes() {
 
     stage.delete_role("first").await;
     stage.role_goes("first").await;
-    stage.patch_role("second", json!({"metadata": {"labels": {"look": "again"}}})).await;
     stage.issued("second").await;
     assert_eq!(stage.alive().len(), 1);
 }
