@@ -59,7 +59,7 @@ async fn a_namespace_is_admitted_by_its_labels_and_only_for_what_the_entry_grant
 
 #[tokio::test]
 async fn a_role_that_is_no_longer_admitted_loses_its_token_after_the_grace() {
-    let stage = Stage::with_tenant(json!({"allow": apps(), "revocationGracePeriod": "6s"})).await;
+    let stage = Stage::with_tenant(json!({"allow": apps(), "revocationGracePeriod": "12s"})).await;
     stage.label_tenant(json!({"team": "apps"})).await;
     stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;
     let first = token_id(&stage.issued("shop").await);
@@ -145,4 +145,54 @@ async fn retain_is_the_configs_to_grant() {
     assert_eq!(secret.metadata.owner_references, None);
     let marks = serde_json::to_string(&(&secret.metadata.labels, &secret.metadata.annotations)).expect("JSON");
     assert!(!marks.contains("terraformcloud.dev") && !marks.contains("managed-by"), "it is nobody's: {marks}");
+}
+
+#[tokio::test]
+async fn teams_are_compared_by_id_however_they_are_named() {
+    let allow = |teams: Value| json!([{"namespaces": {"from": "All"}, "teams": teams}]);
+    let stage = Stage::with_tenant(json!({"allow": allow(json!(["acme/apps", "team-legacy"]))})).await;
+    stage.role("apps", json!({"team": {"id": "team-apps"}})).await;
+    stage.role("legacy", json!({"team": {"organization": "acme", "name": "legacy"}})).await;
+    stage.role("other", json!({"team": {"id": "team-platform"}})).await;
+    stage.role("named", json!({"team": {"organization": "acme", "name": "platform"}})).await;
+    stage.role("none", json!({"team": {"organization": "acme", "name": "none"}})).await;
+    stage.issued("apps").await;
+    stage.issued("legacy").await;
+    for name in ["other", "named", "none"] {
+        stage.role_becomes(name, "False", "ConfigNotAvailable").await;
+    }
+    assert_eq!(stage.tfc.minted().len(), 2);
+
+    stage.patch_config("tfc", json!({"spec": {"allow": allow(json!(["acme/*"]))}})).await;
+    for name in ["other", "named"] {
+        stage.issued(name).await;
+    }
+    // By now it may be told what TFC says of it.
+    stage.role_becomes("none", "False", "NotPermitted").await;
+}
+
+#[tokio::test]
+async fn without_a_grace_a_lost_admission_cuts_at_once() {
+    let stage = Stage::with_tenant(json!({"allow": apps(), "revocationGracePeriod": "0s"})).await;
+    stage.label_tenant(json!({"team": "apps"})).await;
+    stage.role("shop", json!({"user": {"me": true}, "ttl": "1h", "suspend": false})).await;
+    stage.issued("shop").await;
+    let value = stage.token("shop").await;
+    // A suspension does not keep what is no longer granted.
+    stage.patch_role("shop", json!({"spec": {"suspend": true}})).await;
+    stage.role_becomes("shop", "True", "Suspended").await;
+    stage.patch_config("tfc", json!({"spec": {"allow": []}})).await;
+    stage.role_becomes("shop", "False", "ConfigNotAvailable").await;
+    stage.dies(&value).await;
+    stage.delete_role("shop").await;
+    stage.role_goes("shop").await;
+}
+
+#[tokio::test]
+async fn a_role_may_come_before_its_config() {
+    let stage = Stage::with_tenant(json!({})).await;
+    stage.role("shop", json!({"user": {"me": true}, "configRef": {"name": "later"}})).await;
+    stage.role_becomes("shop", "False", "ConfigNotAvailable").await;
+    stage.config("later", json!({"allow": [{"namespaces": {"from": "All"}, "users": ["user-ci"]}]})).await;
+    stage.issued("shop").await;
 }

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, current, keys, predecessors, ready, token_id};
+use crate::stage::{SOON, Stage, current, keys, predecessors, ready, token_id};
 
 /// A role `shop`, issued: its token's id and value.
 async fn issued(stage: &Stage, spec: Value) -> (String, String) {
@@ -193,4 +193,36 @@ async fn a_token_that_was_revoked_in_tfc_is_replaced_when_somebody_asks() {
     // What is gone already counts as revoked.
     stage.role_until("shop", "the record to go", |role| predecessors(role) == 0).await;
     assert_eq!(stage.tfc.minted().len(), 2);
+}
+
+#[tokio::test]
+async fn what_happened_while_no_operator_ran_is_made_good() {
+    let mut stage = Stage::with(&["--settling-time=2s"]).await;
+    for name in ["deleted", "edited", "asked", "going", "due"] {
+        let ttl = if name == "due" { "15s" } else { "1h" };
+        stage.role(name, json!({"user": {"me": true}, "ttl": ttl, "overlap": "2s"})).await;
+    }
+    let mut former = Vec::new();
+    for name in ["deleted", "edited", "asked", "going", "due"] {
+        let id = token_id(&stage.issued(name).await);
+        former.push((name, id, stage.token(name).await));
+    }
+    stage.kill();
+    stage.secrets().delete("deleted", &DeleteParams::default()).await.expect("the Secret can be deleted");
+    stage.patch_secret("edited", json!({"stringData": {"token": "not.atlasv1.ours"}})).await;
+    stage.annotate("asked", "rotate", "1").await;
+    stage.delete_role("going").await;
+    assert!(stage.tfc.until(SOON, |tfc| tfc.token(&former[4].1).is_some_and(|token| !token.is_alive())).await);
+
+    stage.start().await;
+    for (name, id, value) in &former {
+        if *name == "going" {
+            stage.role_goes(name).await;
+        } else {
+            stage.succeeded(name, id).await;
+            assert_eq!(stage.use_token(&stage.token(name).await).await, 200, "{name}");
+        }
+        stage.dies(value).await;
+    }
+    stage.log_holds_no_token();
 }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt;
 use serde_json::json;
 
-use crate::stage::{SOON, Stage, predecessors, ready, token_id};
+use crate::stage::{SOON, Stage, condition, predecessors, ready, token_id};
 
 #[tokio::test]
 async fn a_wish_is_answered_once_and_the_former_token_outlives_it_by_the_overlap() {
     let stage = Stage::new().await;
     let wish = json!({"terraformcloud.dev/rotate": "from the start"});
-    let spec = json!({"user": {"me": true}, "ttl": "1h", "overlap": "6s"});
+    let spec = json!({"user": {"me": true}, "ttl": "1h", "overlap": "12s"});
     stage.create_annotated_role("shop", wish, spec).await.expect("the role is admitted");
     let first = token_id(&stage.issued("shop").await);
     let first_value = stage.token("shop").await;
@@ -41,11 +41,11 @@ async fn a_wish_is_answered_once_and_the_former_token_outlives_it_by_the_overlap
 #[tokio::test]
 async fn a_token_that_is_due_gets_its_successor_and_nobody_notices() {
     let stage = Stage::new().await;
-    stage.role("shop", json!({"user": {"me": true}, "ttl": "15s"})).await;
+    stage.role("shop", json!({"user": {"me": true}, "ttl": "24s"})).await;
     stage.issued("shop").await;
 
     let roles = stage.roles();
-    let end = Instant::now() + SOON;
+    let end = Instant::now() + 2 * SOON;
     while stage.tfc.minted().len() < 3 {
         assert!(Instant::now() < end, "no third token in time: {:#?}", stage.tfc.minted());
         let role = roles.get("shop").await.expect("the role");
@@ -140,4 +140,28 @@ async fn a_lease_is_renewed_in_place_without_a_call_or_a_write() {
     assert_eq!(later.resource_version(), role.resource_version());
     let held = stage.secrets().get("shop").await.expect("the Secret");
     assert_eq!(held.resource_version(), secret.resource_version());
+}
+
+#[tokio::test]
+async fn a_ninth_predecessor_waits_and_an_incident_makes_room() {
+    let stage = Stage::new().await;
+    stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;
+    let mut id = token_id(&stage.issued("shop").await);
+    for wish in 0..8 {
+        stage.annotate("shop", "rotate", &wish.to_string()).await;
+        id = token_id(&stage.succeeded("shop", &id).await);
+    }
+    stage.alive_become(9).await;
+    stage.annotate("shop", "rotate", "once more").await;
+    let role = stage.role_until("shop", "the limit to be said", |role| condition(role, "Stalled").is_some()).await;
+    assert_eq!(condition(&role, "Stalled").expect("a person must act").reason, "TooManyPredecessors");
+    assert_eq!((token_id(&role), ready(&role).expect("a condition").status.as_str()), (id.clone(), "True"));
+    assert_eq!(stage.tfc.minted().len(), 9);
+
+    stage.annotate("shop", "revoke", "1").await;
+    let role = stage.succeeded("shop", &id).await;
+    let alive = stage.alive_become(1).await;
+    assert_eq!(alive[0].id, token_id(&role));
+    stage.role_until("shop", "nothing to be wrong", |role| condition(role, "Stalled").is_none()).await;
+    assert_eq!(stage.tfc.minted().len(), 10, "the rotation is answered by it");
 }
