@@ -273,3 +273,116 @@ impl<'a> Variables<'a> {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::names::{SECRET_KEY_PREFIX, SECRET_KEYS, TEMPLATE_VARIABLES};
+
+    const VALUE: &str = "abcdefghijklmn.atlasv1.0123456789";
+
+    fn role(secret: Value) -> TerraformCloudRole {
+        serde_json::from_value(json!({
+            "apiVersion": "terraformcloud.dev/v1alpha1", "kind": "TerraformCloudRole",
+            "metadata": {"name": "shop", "namespace": "apps", "uid": "uid-1"},
+            "spec": {"configRef": {"name": "tfc"}, "team": {"organization": "acme", "name": "apps"}, "secret": secret},
+        }))
+        .expect("a role")
+    }
+
+    fn held(host: &str) -> Held {
+        let (attempt, subject) = ("a1".into(), "teams/team-1".into());
+        Held { attempt, subject, token_id: "at-1".into(), host: host.into(), ..Held::default() }
+    }
+
+    fn rendering(secret: Value, host: &str) -> Rendering {
+        let (role, installation) = (role(secret), Installation::new("here"));
+        let token = TokenValue::new(VALUE).expect("a token");
+        Frame { role: &role, installation: &installation, answers: Answers::default() }.render(&held(host), &token)
+    }
+
+    fn text(rendering: &Rendering, key: &str) -> Option<String> {
+        let bytes = BASE64.decode(rendering.data.get(key)?.as_bytes()).expect("base64");
+        Some(String::from_utf8(bytes).expect("text"))
+    }
+
+    #[test]
+    fn consumers_find_the_shapes_that_they_read() {
+        let there = rendering(json!({}), "app.terra-form.io");
+        assert_eq!(text(&there, "token").as_deref(), Some(VALUE));
+        assert_eq!(text(&there, "TF_TOKEN_app_terra__form_io").as_deref(), Some(VALUE));
+        assert_eq!(text(&there, "team_id").as_deref(), Some("team-1"));
+        assert_eq!(text(&there, "organization").as_deref(), Some("acme"));
+        assert_eq!(text(&there, "user_id"), None);
+        let file: Value =
+            serde_json::from_str(&text(&there, "credentials.tfrc.json").expect("the file")).expect("JSON");
+        assert_eq!(file, json!({"credentials": {"app.terra-form.io": {"token": VALUE}}}));
+        let port = rendering(json!({}), "tfe.example.com:8443");
+        assert!(port.data.keys().all(|key| !key.starts_with(SECRET_KEY_PREFIX)), "no shell can export it");
+    }
+
+    #[test]
+    fn admission_keeps_templates_from_every_key_that_is_rendered() {
+        let rendered = rendering(json!({}), "app.terraform.io");
+        let known = |key: &str| SECRET_KEYS.contains(&key) || key.starts_with(SECRET_KEY_PREFIX);
+        assert!(rendered.data.keys().all(|key| known(key)), "{:?}", rendered.data.keys());
+    }
+
+    #[test]
+    fn a_template_is_filled_in_and_can_shadow_nothing() {
+        let all: String = TEMPLATE_VARIABLES.iter().map(|name| format!("{name}=${{{name}}};")).collect();
+        let template =
+            json!({"template": {"ALL": all, "token": "stolen", "PLAIN": "$ {x} ${", "TFE_TOKEN": "${token}"}});
+        let rendered = rendering(template, "app.terraform.io");
+        let expected = format!(
+            "token={VALUE};token_id=at-1;host=app.terraform.io;organization=acme;team_id=team-1;user_id=;role=shop;expires_at=;"
+        );
+        assert_eq!(text(&rendered, "ALL"), Some(expected));
+        assert_eq!(text(&rendered, "token").as_deref(), Some(VALUE));
+        assert_eq!(text(&rendered, "PLAIN").as_deref(), Some("$ {x} ${"));
+    }
+
+    #[test]
+    fn a_patch_takes_away_what_was_ours_and_leaves_the_rest() {
+        let before = rendering(json!({"labels": {"a": "1"}, "template": {"OLD": "x"}}), "app.terraform.io");
+        let after = rendering(json!({"labels": {"b": "1"}, "template": {"NEW": "x"}}), "app.terraform.io");
+        let patch = after.patch("secret-uid", "7", Some(&before.record));
+        assert_eq!(patch["data"]["OLD"], Value::Null);
+        assert!(
+            patch["data"].as_object().is_some_and(|data| data.contains_key("OLD") && !data.contains_key("foreign"))
+        );
+        assert_eq!(patch["metadata"]["labels"]["a"], Value::Null);
+        assert_eq!(patch["metadata"]["labels"]["b"], "1");
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
+    }
+
+    #[test]
+    fn a_secret_is_this_roles_by_its_owner_or_by_its_record() {
+        let (role, installation) = (role(json!({})), Installation::new("here"));
+        let created = rendering(json!({}), "app.terraform.io").create();
+        let meta = |change: &dyn Fn(&mut Value)| -> ObjectMeta {
+            let mut meta = created["metadata"].clone();
+            change(&mut meta);
+            serde_json::from_value(meta).expect("metadata")
+        };
+        let ours = |meta: &ObjectMeta| match view(Some(meta), &role, &installation, false) {
+            Secret::Ours(secret) => Some(secret.record.is_some()),
+            _ => None,
+        };
+        assert_eq!(ours(&meta(&|_| ())), Some(true));
+        assert_eq!(ours(&meta(&|m| m["ownerReferences"] = json!([]))), Some(true));
+        assert_eq!(ours(&meta(&|m| m["annotations"] = json!({}))), Some(false));
+        let neither = meta(&|m| {
+            m["ownerReferences"] = json!([]);
+            m["annotations"] = json!({});
+        });
+        assert_eq!(view(Some(&neither), &role, &installation, false), Secret::Foreign);
+        let restored = meta(&|m| {
+            m["ownerReferences"][0]["uid"] = "another".into();
+            m["annotations"][ANNOTATION_RECORD] = r#"{"v":1,"roleUID":"another"}"#.into();
+        });
+        assert_eq!(ours(&restored), None, "made for a role of the same name that is no more");
+    }
+}

@@ -7,7 +7,7 @@ use super::{After, World, cluster_trouble};
 use crate::api::names::{
     ANNOTATION_FENCE, ANNOTATION_PENDING, ANNOTATION_RECORD, FINALIZER_REVOKE, LABEL_MANAGED_BY, LABEL_ROLE,
 };
-use crate::api::{Held, Pending, Record, SecretRecord, TerraformCloudRole};
+use crate::api::{Held, Pending, SecretRecord, TerraformCloudRole};
 use crate::cluster::leases::SlotHolder;
 use crate::cluster::{ClusterError, SecretMeta};
 use crate::observe::Round;
@@ -184,7 +184,7 @@ pub async fn render(world: &World, round: &mut Round) -> After {
     };
     let former = former(round);
     let frame = Frame { role: &round.role, installation: &world.installation, answers: answered(round) };
-    let rendering = frame.render(&held(&current), &token);
+    let rendering = frame.render(&Held::from(&current), &token);
     if rendering.matches(&value) && former.as_ref().is_some_and(|f| f.keys == *rendering.keys()) {
         round.see_own_write(world, &value.metadata);
         return After::Plan;
@@ -301,20 +301,7 @@ fn former(round: &Round) -> Option<SecretRecord> {
         let token = TokenValue::new("none").ok()?;
         let installation = crate::marker::Installation::new("");
         let frame = Frame { role: &round.role, installation: &installation, answers: answered(round) };
-        let rendering: Rendering = frame.render(&held(current), &token);
+        let rendering: Rendering = frame.render(&Held::from(current), &token);
         Some(SecretRecord { keys: rendering.keys().clone(), ..SecretRecord::default() })
     })
-}
-
-fn held(record: &Record) -> Held {
-    Held {
-        attempt: record.attempt.clone(),
-        token_id: record.token_id.clone().unwrap_or_default(),
-        host: record.host.clone(),
-        account: record.account.clone(),
-        subject: record.subject.clone(),
-        issued_at: record.issued_at.clone(),
-        expires_at: record.expires_at.clone(),
-        digest: record.digest.clone(),
-    }
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tracing::{info, warn};
 
 use super::cluster_steps::secret_refused;
@@ -15,6 +13,7 @@ use crate::observe::Round;
 use crate::plan::observed::{Secret, TroubleKind};
 use crate::plan::step::Order;
 use crate::plan::subject::Subject;
+use crate::plan::time;
 use crate::secret::{Frame, Rendering};
 use crate::tfc::{self, Class, Client, Minted, Owner};
 
@@ -102,18 +101,13 @@ async fn mint(client: &Client, order: &Order) -> Result<Minted, tfc::Error> {
 }
 
 fn held(intent: &Intent, minted: &Minted) -> Held {
-    let whole = |at: Timestamp| Time(Timestamp::from_second(at.as_second()).unwrap_or(at));
-    Held {
-        attempt: intent.record.attempt.clone(),
-        token_id: minted.info.id.clone(),
-        host: intent.record.host.clone(),
-        account: intent.record.account.clone(),
-        subject: intent.record.subject.clone(),
-        issued_at: Some(whole(minted.info.created_at)),
-        // Without one it lives for ever as far as TFC says; what was asked for is when it is revoked at the latest.
-        expires_at: minted.info.expired_at.map(whole).or_else(|| intent.requested_expiry.clone()),
-        digest: minted.value.digest(&intent.record.attempt),
-    }
+    let mut held = Held::from(&intent.record);
+    held.token_id = minted.info.id.clone();
+    held.issued_at = Some(time(minted.info.created_at));
+    // Without one it lives for ever as far as TFC says; what was asked for is when it is revoked at the latest.
+    held.expires_at = minted.info.expired_at.map(time).or_else(|| intent.requested_expiry.clone());
+    held.digest = minted.value.digest(&intent.record.attempt);
+    held
 }
 
 enum Written {

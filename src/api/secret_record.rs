@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
-use super::Answers;
+use super::{Answers, Record};
 
 /// Version of the annotation's form.
 pub const VERSION: u32 = 1;
@@ -59,6 +59,21 @@ pub struct Held {
     pub expires_at: Option<Time>,
     /// Salted digest of the value.
     pub digest: String,
+}
+
+impl From<&Record> for Held {
+    fn from(record: &Record) -> Self {
+        Held {
+            attempt: record.attempt.clone(),
+            token_id: record.token_id.clone().unwrap_or_default(),
+            host: record.host.clone(),
+            account: record.account.clone(),
+            subject: record.subject.clone(),
+            issued_at: record.issued_at.clone(),
+            expires_at: record.expires_at.clone(),
+            digest: record.digest.clone(),
+        }
+    }
 }
 
 /// The annotation `terraformcloud.dev/pending`: a slot's mint is about to happen.

@@ -8,7 +8,6 @@ use super::observed::{Observed, Secret};
 use super::step::{Note, Rest, Step, Withdrawal};
 use super::subject::{self, Resolution, TeamQuestion};
 use super::{WORKING_RETRY, adopt, book, config_not_ready, is_finalized, settle, status, trouble_verdict};
-use crate::api::role::DeletionPolicy;
 use crate::api::{Record, RoleReason, TerraformCloudRoleStatus};
 
 /// The next step for a role with a deletionTimestamp.
@@ -103,7 +102,7 @@ enum Retention {
 /// Retain asks for a grant: else a tenant could keep a token that the config's owner wants gone. A config that can't say so at the
 /// moment must not cost the token; its expiry ends the wait.
 fn retention(o: &Observed) -> Retention {
-    if o.role.spec.deletion_policy != DeletionPolicy::Retain {
+    if !o.role.spec.retains() {
         return Retention::Revoke;
     }
     let given_up = o.config.as_ref().is_some_and(|c| c.abandon_unproven) || settle::current_has_expired(o);

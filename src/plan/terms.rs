@@ -4,7 +4,6 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::admission::Grant;
-use crate::api::role::{DeletionPolicy, IfOccupied, Renewal};
 use crate::api::{Record, TerraformCloudRoleSpec};
 use crate::duration::{format_go_duration, parse_go_duration};
 
@@ -73,8 +72,8 @@ pub fn terms(spec: &TerraformCloudRoleSpec, is_slot: bool, grant: &Grant) -> Res
         text.as_deref().map(|t| parse(t).map_err(|e| format!("spec.{name}: {e}"))).transpose()
     };
     let mut clamped = Vec::new();
-    let retain = spec.deletion_policy == DeletionPolicy::Retain && grant.may_retain;
-    if spec.deletion_policy == DeletionPolicy::Retain && !grant.may_retain {
+    let retain = spec.retains() && grant.may_retain;
+    if spec.retains() && !grant.may_retain {
         clamped.push("the config does not allow deletionPolicy Retain: the token is revoked when the role goes".into());
     }
     if is_slot {
@@ -82,7 +81,7 @@ pub fn terms(spec: &TerraformCloudRoleSpec, is_slot: bool, grant: &Grant) -> Res
             Some(rotation) => Some(parse(&rotation.interval).map_err(|e| format!("spec.rotation.interval: {e}"))?),
             None => None,
         };
-        let replace = spec.slot.as_ref().is_some_and(|s| s.if_occupied == IfOccupied::Replace);
+        let replace = spec.may_replace();
         return Ok(Terms { life: Life::Slot(SlotLife { interval, replace }), clamped, retain });
     }
     let asked_ttl = field("ttl", &spec.ttl)?;
@@ -106,13 +105,8 @@ pub fn terms(spec: &TerraformCloudRoleSpec, is_slot: bool, grant: &Grant) -> Res
         (None, Some(percent)) => ttl * percent.clamp(1, 99) / 100,
         (None, None) => ttl / 3,
     };
-    let life = Life::Lease(Lease {
-        ttl,
-        max,
-        renews: spec.renewal.unwrap_or_default() != Renewal::Never,
-        renew_before,
-        overlap: field("overlap", &spec.overlap)?,
-    });
+    let life =
+        Life::Lease(Lease { ttl, max, renews: spec.renews(), renew_before, overlap: field("overlap", &spec.overlap)? });
     Ok(Terms { life, clamped, retain })
 }
 

@@ -273,16 +273,7 @@ impl Build {
 
     pub fn secret_holds(self, attempt: &str) -> Self {
         let record = self.record(attempt);
-        let held = Held {
-            attempt: record.attempt,
-            token_id: record.token_id.expect("built with an id"),
-            host: record.host,
-            account: record.account,
-            subject: record.subject,
-            issued_at: record.issued_at,
-            expires_at: record.expires_at,
-            digest: record.digest,
-        };
+        let held = Held::from(&record);
         self.secret(Some(held))
     }
 

@@ -3,7 +3,7 @@
 use super::super::build::{HOST, time};
 use super::MarkedToken;
 use super::{ApiSecret, At, LANDS_WITHIN, Late, SENT_WITHIN, STEPS_A_ROUND, World, Write};
-use crate::api::{Held, Pending, Record, SecretRecord, TerraformCloudRole};
+use crate::api::{Held, Pending, SecretRecord, TerraformCloudRole};
 use crate::plan::book;
 use crate::plan::observed::{Observed, OurSecret, Reservation, Secret, Shown, TroubleKind, Walk};
 use crate::plan::step::{Inspection, Order, Revocation, Step, Withdrawal};
@@ -291,7 +291,7 @@ impl World {
         self.touch(one, o, |secret| {
             let record = secret.record.get_or_insert_default();
             record.layout = layout;
-            record.held = Some(held(&current));
+            record.held = Some(Held::from(&current));
         });
     }
 
@@ -317,18 +317,5 @@ fn observed(o: &Observed) -> Option<(String, String)> {
     match &o.secret {
         Secret::Ours(secret) => Some((secret.uid.clone(), secret.resource_version.clone())),
         _ => None,
-    }
-}
-
-fn held(record: &Record) -> Held {
-    Held {
-        attempt: record.attempt.clone(),
-        token_id: record.token_id.clone().unwrap_or_default(),
-        host: record.host.clone(),
-        account: record.account.clone(),
-        subject: record.subject.clone(),
-        issued_at: record.issued_at.clone(),
-        expires_at: record.expires_at.clone(),
-        digest: record.digest.clone(),
     }
 }
