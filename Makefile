@@ -40,6 +40,7 @@ build: tools ## Build the operator and the test programs (debug)
 check: build ## Formatting, lints, generated files, unit tests; needs no control plane
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --quiet --workspace --no-deps --document-private-items
 	@generated=$$(mktemp -d); trap 'rm -rf "$$generated"' EXIT; \
 		$(OPERATOR) crds --output-dir "$$generated"; \
 		diff -ru crds "$$generated" || { echo "crds/ is not what the code says: run make generate" >&2; exit 1; }

@@ -39,7 +39,7 @@ const CAPS: [(&str, Level); 9] = [
 #[error("RUST_LOG can't be read: {0}; write it like info or warn,tfc_token_operator=debug")]
 pub struct LogError(#[from] tracing_subscriber::filter::ParseError);
 
-/// Starts logging to standard error and has panics logged. RUST_LOG chooses what, by default `info`; [`CAPS`] stay.
+/// Starts logging to standard error and has panics logged. RUST_LOG chooses what, by default `info`; `CAPS` stay.
 /// A second call changes nothing.
 ///
 /// # Errors

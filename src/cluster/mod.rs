@@ -1,6 +1,6 @@
 //! The API server: every read and write that the operator makes outside its watches.
 //!
-//! All goes through one door, [`Cluster::call`], with a deadline on each call and no retry by itself: kube's own client would
+//! All goes through one door, `Cluster::call`, with a deadline on each call and no retry by itself: kube's own client would
 //! repeat a create, and log the whole body of a reply that it can't parse, which for a Secret holds the token.
 
 mod call;

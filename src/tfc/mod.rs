@@ -5,7 +5,7 @@
 //! - `transport`: one HTTP request; `connection`: where to.
 //! - `wire`: JSON:API as it is read; `model`: what comes of it.
 //! - `error`: what a failure means for what comes next.
-//! - [`Budget`]: how often an account may call, and who goes first. [`ServerClock`]: TFC's time.
+//! - [`Budget`]: how often an account may call, and who goes first. [`crate::clock::ServerClock`]: TFC's time.
 //! - [`TokenValue`]: a token's value, the one secret here.
 //!
 //! What is deliberately absent: policy (when to mint or revoke), a cache, a repetition of a mint, and any log of a body or a header.
