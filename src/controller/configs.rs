@@ -146,7 +146,10 @@ async fn attempt(operator: &Operator, key: &ConfigKey) -> Result<Action, Cluster
     };
     write_status(operator, key, &config, &checked, &holders).await?;
     let changed = publish(operator, key, &config, checked);
-    if changed {
+    if !operator.has_config(key) {
+        // It went while it was looked at, and was forgotten before this round gave it a session again.
+        forget(operator, key);
+    } else if changed {
         operator.wake_roles_of(key);
     }
     Ok(retry.map_or_else(Action::await_change, Action::requeue))
