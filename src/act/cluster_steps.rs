@@ -26,7 +26,11 @@ pub async fn finalize(world: &World, round: &mut Round) -> After {
 
 /// Gives the slot's Lease back and takes our finalizer off the role, which goes.
 pub async fn release(world: &World, round: &mut Round, slot: Option<&Subject>) -> After {
-    let host = world.accounts.session(&round.role.config_key()).map(|session| session.terms.host.clone());
+    // The config may be gone already; the records still say where the slot is.
+    let status = round.role.status.clone().unwrap_or_default();
+    let recorded = status.predecessors.first().or(status.unsettled.first().map(|u| &u.record)).map(|r| r.host.clone());
+    let session = world.accounts.session(&round.role.config_key());
+    let host = recorded.or_else(|| session.map(|session| session.terms.host.clone()));
     if let (Some(subject), Some(host)) = (slot, host) {
         let subject = subject.to_string();
         let released = world.cluster.release_slot(&world.own_namespace, (&host, &subject), round.uid()).await;
@@ -34,13 +38,13 @@ pub async fn release(world: &World, round: &mut Round, slot: Option<&Subject>) -
             return cluster_trouble(round, "giving the slot's Lease back", error);
         }
     }
-    let last = round.role.status.clone().unwrap_or_default();
     let mut finalizers = round.role.metadata.finalizers.clone().unwrap_or_default();
     finalizers.retain(|f| f != FINALIZER_REVOKE);
     match write_finalizers(world, round, &finalizers).await {
         After::Plan if !round.failed => {
             // What was proven last is recorded nowhere any more, but people are told of it as of the others.
-            let open = last.predecessors.into_iter().chain(last.unsettled.into_iter().map(|attempt| attempt.record));
+            let open =
+                status.predecessors.into_iter().chain(status.unsettled.into_iter().map(|attempt| attempt.record));
             for record in open.filter(|record| record.token_id.is_some()) {
                 if round.facts.gone.contains(&record.attempt) {
                     crate::report::note(world, round, &Note::Revoked(record)).await;

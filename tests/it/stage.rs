@@ -47,6 +47,8 @@ pub struct Setting<'a> {
     pub tenant: bool,
     /// The operator's `RUST_LOG`.
     pub log: Option<&'a str>,
+    /// Replicas elect a leader, by a Lease of 3 s.
+    pub elect: bool,
 }
 
 impl Stage {
@@ -67,7 +69,7 @@ impl Stage {
 
     /// The same in full.
     pub async fn set(setting: Setting<'_>, config: Value) -> Stage {
-        let mut stage = Stage::prepare(setting).await;
+        let mut stage = Stage::bare_with(setting).await;
         stage.start().await;
         stage.config("tfc", config).await;
         stage
@@ -75,10 +77,11 @@ impl Stage {
 
     /// A stage without a config, the operator not started.
     pub async fn bare(flags: &[&str]) -> Stage {
-        Stage::prepare(Setting { flags, ..Setting::default() }).await
+        Stage::bare_with(Setting { flags, ..Setting::default() }).await
     }
 
-    async fn prepare(setting: Setting<'_>) -> Stage {
+    /// The same in full.
+    pub async fn bare_with(setting: Setting<'_>) -> Stage {
         install_tls_provider();
         let namespace = bed().fresh_namespace().await;
         let tenant = if setting.tenant { bed().fresh_namespace().await } else { namespace.clone() };
@@ -87,7 +90,16 @@ impl Stage {
         let mut config = Config::from(world.world);
         config.rate_limit = RateLimit::Off;
         let tfc = Simulator::start(config).expect("the simulator starts");
-        let mut args: Vec<String> = ["--insecure-allow-http", "--leader-elect=false"].map(String::from).to_vec();
+        let election: &[&str] = match setting.elect {
+            true => &[
+                "--leader-elect-lease-duration=3s",
+                "--leader-elect-renew-deadline=2s",
+                "--leader-elect-retry-period=500ms",
+            ],
+            false => &["--leader-elect=false"],
+        };
+        let mut args: Vec<String> = election.iter().map(|flag| (*flag).to_owned()).collect();
+        args.push("--insecure-allow-http".into());
         args.push(format!("--installation-id={namespace}"));
         args.extend(setting.flags.iter().map(|flag| (*flag).to_owned()));
         let options = OperatorOptions {
@@ -104,9 +116,14 @@ impl Stage {
 
     /// Starts the operator, or another one after a kill.
     pub async fn start(&mut self) {
+        self.operator = Some(self.replica().await);
+    }
+
+    /// Starts one more operator.
+    pub async fn replica(&self) -> Operator {
         let mut operator = Operator::start(self.options.clone()).expect("the operator starts");
         operator.wait_ready().await.expect("the operator gets ready");
-        self.operator = Some(operator);
+        operator
     }
 
     /// SIGKILL.

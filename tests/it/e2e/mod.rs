@@ -5,6 +5,7 @@ mod config;
 mod delete;
 mod expire;
 mod issue;
+mod leader;
 mod refused;
 mod repair;
 mod replies;
