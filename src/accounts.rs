@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::config::{AllowEntry, ResolvedTeam};
+use crate::boottime::BootInstant;
 use crate::clock::ServerClock;
 use crate::plan::observed::{self, Account, Unready};
 use crate::tfc::{Budget, Client, RateCap};
@@ -113,6 +115,7 @@ struct Shared {
     epochs: u64,
     budgets: HashMap<(String, String), Arc<Budget>>,
     clocks: HashMap<String, Arc<ServerClock>>,
+    failed_probes: HashMap<(String, String), BootInstant>,
 }
 
 impl Accounts {
@@ -149,6 +152,24 @@ impl Accounts {
         let budget = budget.or_insert_with(|| Arc::new(Budget::new(None)));
         budget.set_cap(cap);
         budget.clone()
+    }
+
+    /// How long an account that did not answer is left alone from now on; zero where it may be asked. Configs of one account share
+    /// the wait.
+    pub fn probe_in(&self, host: &str, account: &str, pause: Duration) -> Duration {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = shared.failed_probes.get(&(host.to_owned(), account.to_owned()));
+        failed.map_or(Duration::ZERO, |at| pause.saturating_sub(at.elapsed()))
+    }
+
+    /// An account did not answer, or did: the wait for the next question begins, or ends.
+    pub fn probed(&self, host: &str, account: &str, answered: bool) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (host.to_owned(), account.to_owned());
+        match answered {
+            true => shared.failed_probes.remove(&key),
+            false => shared.failed_probes.insert(key, BootInstant::now()),
+        };
     }
 
     /// The clock of a host.

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use tracing::{debug, error, info, warn};
 
-use self::check::{Checked, Fingerprint};
+use self::check::{Checked, Fingerprint, Problem};
 pub use self::references::References;
 use super::Operator;
 use super::wakes::Wakes;
@@ -43,6 +43,8 @@ pub struct Configs {
 struct Kept {
     /// What the last good answer of TFC was to.
     confirmed: Option<Fingerprint>,
+    /// What TFC did not answer, or refused, and how that was said.
+    failed: Option<(Fingerprint, Problem)>,
     /// Someone met a failure that only a new answer of TFC can clear up.
     doubted: bool,
 }
@@ -100,7 +102,9 @@ pub fn placeholder(operator: &Operator, config: &TerraformCloudConfig) {
     let clock = operator.world.accounts.clock(&host);
     let teams = config.status.clone().unwrap_or_default().teams;
     let session = Session::new(terms(config, &host), Err(Unready { reason: None }), None, clock, teams);
-    operator.world.accounts.put(key, session);
+    if operator.world.accounts.session(&key).is_none() {
+        operator.world.accounts.put(key, session);
+    }
 }
 
 async fn serve(operator: &Operator, key: &ConfigKey) -> Action {
@@ -135,10 +139,12 @@ async fn attempt(operator: &Operator, key: &ConfigKey) -> Result<Action, Cluster
     let before = operator.world.accounts.session(key);
     let checked = check::check(operator, key, &config, before.as_deref(), &kept).await?;
     let confirmed = checked.account.is_ok().then(|| checked.fingerprint.clone()).flatten();
-    operator.configs.edit(key, |kept| kept.confirmed = confirmed);
+    let failed = checked.fingerprint.clone().zip(checked.problem.clone());
+    operator.configs.edit(key, |kept| (kept.confirmed, kept.failed) = (confirmed, failed));
 
     let retry = match &checked.problem {
         None => None,
+        Some(_) if checked.ask_in.is_some() => checked.ask_in,
         Some(problem) if problem.reason == ConfigReason::Unreachable => Some(PROBE),
         Some(problem) if problem.reason == ConfigReason::Unauthorized => Some(REFUSED),
         // The watches of what it refers to say when to look again; this is for what no watch shows.

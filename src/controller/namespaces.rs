@@ -57,10 +57,13 @@ impl Namespaces {
                     }
                 }
                 Err(error) => {
+                    // Anything else than a refusal passes; until then nothing is decided on labels that are not known.
+                    if is_forbidden(&error) {
+                        self.ready.notify_one();
+                    }
                     if !std::mem::replace(&mut warned, true) {
                         warn!(%error, "namespaces can't be read: entries of spec.allow with a Selector admit nobody (the ClusterRole grants get, list and watch on namespaces)");
                     }
-                    self.ready.notify_one();
                 }
             }
         }
@@ -73,8 +76,17 @@ impl Namespaces {
             labels: Some(object.metadata.labels.unwrap_or_default()),
         };
         let old = self.known.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), new.clone());
-        if old.is_some_and(|old| old != new) {
+        if old.as_ref() != Some(&new) {
             changed(&name);
         }
+    }
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_forbidden(),
+        watcher::Error::WatchError(status) => status.is_forbidden(),
+        _ => false,
     }
 }

@@ -87,7 +87,10 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     for namespace in namespaces {
         helpers.push(tokio::spawn(told_of_secrets(operator.clone(), client.clone(), namespace)));
     }
-    places.ready().await;
+    tokio::select! {
+        () = places.ready() => {}
+        () = shutdown.requested() => return,
+    }
     join_all(feeds.into_iter().map(|feed| serve(operator.clone(), feed, shutdown.clone()))).await;
     for helper in helpers {
         helper.abort();

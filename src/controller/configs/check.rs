@@ -1,9 +1,12 @@
 //! Finds out whether a config can be used. TFC is asked only where something has changed since its last good answer.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Kept, admin_token, connection};
+use super::{Kept, PROBE, admin_token, connection};
 use crate::accounts::{ConfigKey, Session};
 use crate::api::config::{AdminToken, CABundleKind, ResolvedTeam, Server};
 use crate::api::{ConfigReason, TerraformCloudConfig};
@@ -11,7 +14,6 @@ use crate::cluster::ClusterError;
 use crate::controller::Operator;
 use crate::plan::observed::{Account, AccountKind};
 use crate::tfc::{self, Budget, Class, Client, Error, RateCap, TokenValue};
-use std::sync::Arc;
 
 /// What a check came to.
 pub struct Checked {
@@ -29,6 +31,8 @@ pub struct Checked {
     pub hidden_teams: Vec<String>,
     /// What the answer was to.
     pub fingerprint: Option<Fingerprint>,
+    /// TFC was not asked, since it has just failed to answer the same: when it may be.
+    pub ask_in: Option<Duration>,
 }
 
 /// An account that TFC confirmed.
@@ -92,6 +96,7 @@ pub async fn check(
         teams,
         hidden_teams: Vec::new(),
         fingerprint: None,
+        ask_in: None,
     };
     let (token, ca) = match prerequisites(operator, key, config, &checked.host).await? {
         Ok(found) => found,
@@ -100,7 +105,7 @@ pub async fn check(
     let fingerprint = fingerprint(operator, config, &token, ca.as_deref());
     checked.fingerprint = Some(fingerprint.clone());
     if let (Some(Ok(account)), Some(client)) = (before.map(|b| &b.account), before.and_then(|b| b.client.clone()))
-        && kept.confirmed == Some(fingerprint)
+        && kept.confirmed.as_ref() == Some(&fingerprint)
         && !kept.doubted
     {
         operator.world.accounts.budget(&checked.host, &account.id, cap(config));
@@ -109,7 +114,20 @@ pub async fn check(
         resolve_allowed(&client, config, &mut checked).await;
         return Ok(checked);
     }
-    let clock = operator.world.accounts.clock(&checked.host);
+    let accounts = &operator.world.accounts;
+    let named = config.status.as_ref().and_then(|s| s.account.as_ref()).map(|account| account.id.clone());
+    let probed = named.unwrap_or_else(|| format!("{}/{}", key.0, key.1));
+    if let Some((failed, problem)) = &kept.failed
+        && *failed == fingerprint
+    {
+        let left = accounts.probe_in(&checked.host, &probed, PROBE);
+        if !left.is_zero() {
+            checked.ask_in = Some(left);
+            checked.client = before.and_then(|b| b.client.clone());
+            return Ok(checked.fail(problem.clone()));
+        }
+    }
+    let clock = accounts.clock(&checked.host);
     let observer = Arc::new(operator.world.metrics.clone());
     let wanted = connection(config, ca, operator.settings.insecure_allow_http);
     let client = match Client::new(&wanted, token, Arc::new(Budget::new(cap(config))), clock, observer) {
@@ -120,7 +138,9 @@ pub async fn check(
             return Ok(checked.fail(Problem::new(reason, error.to_string())));
         }
     };
-    let info = match client.account(Class::Asked).await {
+    let answer = client.account(Class::Asked).await;
+    accounts.probed(&checked.host, &probed, answer.is_ok());
+    let info = match answer {
         Ok(info) => info,
         Err(error) => {
             checked.client = Some(client);
@@ -128,7 +148,7 @@ pub async fn check(
             return Ok(checked.fail(problem));
         }
     };
-    let client = client.with_budget(operator.world.accounts.budget(&checked.host, &info.id, cap(config)));
+    let client = client.with_budget(accounts.budget(&checked.host, &info.id, cap(config)));
     let kind = match (info.kind, info.owner_id.clone()) {
         (tfc::AccountKind::User, _) => AccountKind::User,
         (tfc::AccountKind::Team, owner) => AccountKind::Team(owner.unwrap_or_default()),

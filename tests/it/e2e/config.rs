@@ -1,7 +1,9 @@
 //! A config: what its status says, and how it follows its Secrets.
 
 use serde_json::{Value, json};
-use tfc_harness::simulator::{AdminToken, Subject, TokenValue};
+use tfc_harness::simulator::{
+    AdminToken, Answer, BodyKind, Fault, Identity, Simulator, Subject, TokenValue, When, standard_world,
+};
 use tfc_token_operator::api::Condition;
 use tfc_token_operator::api::TerraformCloudConfig;
 
@@ -107,4 +109,66 @@ async fn a_rotated_admin_token_is_used_at_once_and_another_account_is_noticed() 
     stage.secret("tfc-admin", "token", successor.expose()).await;
     stage.role_goes("before").await;
     assert_eq!(stage.use_token(&value).await, 401);
+}
+
+#[tokio::test]
+async fn an_account_that_does_not_answer_is_asked_once_in_fifteen_seconds_whoever_wakes_its_configs() {
+    let stage = Stage::new().await;
+    stage.config("twin", json!({"tokenSecretRef": {"name": "tfc-admin"}})).await;
+    stage.tfc.fault(When::get("/account/details"), Fault::Status(Answer::new(504).body(BodyKind::Empty)));
+    stage.tfc.fault(When::mint(), Fault::RequestLost);
+    let before = stage.tfc.call_count();
+    for n in 0..8 {
+        let config = if n % 2 == 0 { "tfc" } else { "twin" };
+        stage
+            .role(&format!("role-{n}"), json!({"configRef": {"name": config}, "user": {"me": true}, "ttl": "1h"}))
+            .await;
+    }
+    stage.config_becomes("tfc", "Unreachable").await;
+    stage.config_becomes("twin", "Unreachable").await;
+    for n in 0..6 {
+        stage.patch_config("tfc", json!({"metadata": {"annotations": {"look": n.to_string()}}})).await;
+        stage.patch_config("twin", json!({"metadata": {"annotations": {"look": n.to_string()}}})).await;
+    }
+    let asked: Vec<_> = stage.tfc.log_since(before).into_iter().filter(|call| call.route.contains("account")).collect();
+    let first = asked.first().expect("it was asked").at;
+    let soon: Vec<_> = asked.iter().filter(|call| call.at.duration_since(first).as_secs() < 14).collect();
+    // Each config asks once by itself, and a read that got a 5xx is tried three times.
+    assert!(soon.len() <= 6, "{soon:#?}");
+
+    stage.tfc.clear_faults();
+    for n in 0..8 {
+        stage.issued(&format!("role-{n}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_private_ca_is_trusted_by_the_config_that_names_it() {
+    let stage = Stage::new().await;
+    let identity = Identity::self_signed(&["127.0.0.1"]).expect("a certificate");
+    let ca = identity.ca_pem().to_owned();
+    let mut https = tfc_harness::simulator::Config::from(standard_world().world);
+    https.tls = Some(identity);
+    let private = Simulator::start(https).expect("the simulator starts");
+    stage.secret("private-admin", "token", standard_token(&private).expose()).await;
+    let spec = json!({"address": private.address(), "tokenSecretRef": {"name": "private-admin"}});
+    stage.create_config("without", spec.clone()).await.expect("a config");
+    let config = stage.config_becomes("without", "Unreachable").await;
+    assert!(message(&config).contains("out of reach"), "{}", message(&config));
+
+    stage.secret("ca", "ca.crt", &ca).await;
+    let mut trusting = spec;
+    trusting["caBundleRef"] = json!({"kind": "Secret", "name": "ca"});
+    stage.create_config("with", trusting).await.expect("a config");
+    stage.config_becomes("with", "Authenticated").await;
+    stage.role("shop", json!({"configRef": {"name": "with"}, "user": {"me": true}, "ttl": "1h"})).await;
+    stage.issued("shop").await;
+    assert_eq!(private.minted().len(), 1);
+}
+
+/// A token of the standard world's machine user, of a simulator of its own.
+fn standard_token(tfc: &Simulator) -> TokenValue {
+    let token = TokenValue::new("privatetoken01.atlasv1.0123456789");
+    tfc.add_admin_token(AdminToken::new(Subject::User("user-ci".into()), token.clone())).expect("added");
+    token
 }

@@ -72,6 +72,7 @@ async fn an_outage_is_probed_by_the_config_and_over_at_once_for_all() {
         stage.role(&format!("during-{n}"), json!({"user": {"me": true}, "ttl": "1h"})).await;
     }
     stage.config_becomes("tfc", "Unreachable").await;
+    stage.patch_config("tfc", json!({"metadata": {"annotations": {"look": "again"}}})).await;
     let role = stage.role_becomes("during-0", "False", "ConfigNotReady").await;
     assert_eq!(condition(&role, "Reconciling").expect("Reconciling").reason, "ConfigNotReady");
     let before = stage.issued("before").await;
