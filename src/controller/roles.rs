@@ -118,7 +118,8 @@ async fn steps(operator: &Operator, round: &mut Round) -> Ended {
             trouble.retry_in = retry_in(trouble.kind, failures, &uid);
             let trouble = trouble.clone();
             debug!(namespace = round.namespace(), role = round.name(), step = name, kind = ?trouble.kind, "{}", trouble.words);
-            if matches!(trouble.kind, TroubleKind::Unauthorized | TroubleKind::Unreachable) {
+            // A mint without a reply may be an outage that has begun: then no further attempt is sent into it.
+            if matches!(trouble.kind, TroubleKind::Unauthorized | TroubleKind::Unreachable | TroubleKind::Ambiguous) {
                 operator.configs.recheck(&round.role.config_key());
             }
         }
