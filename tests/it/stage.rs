@@ -354,6 +354,15 @@ impl Stage {
         .await
     }
 
+    /// Waits until an event about an object has this reason: it follows the status that it speaks of.
+    pub async fn told(&self, name: &str, reason: &str) {
+        wait_until(&format!("an event {reason} about {name}"), SOON, async || {
+            let reasons = self.events(name).await;
+            if reasons.iter().any(|told| told == reason) { Ok(()) } else { Err(format!("{reasons:?}")) }
+        })
+        .await;
+    }
+
     /// Reasons of the events about an object.
     pub async fn events(&self, name: &str) -> Vec<String> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.tenant);

@@ -27,6 +27,8 @@ async fn to_a_tenant_a_config_that_refuses_and_one_that_is_missing_are_the_same(
     let missing = stage.role_becomes("blog", "False", "ConfigNotAvailable").await;
     let words = |role, name: &str| ready(role).expect("a condition").message.replace(&format!("{here}/{name}"), "NAME");
     assert_eq!(words(&refused, "tfc"), words(&missing, "none"));
+    stage.told("shop", "ConfigNotAvailable").await;
+    stage.told("blog", "ConfigNotAvailable").await;
     assert_eq!(stage.events("shop").await, stage.events("blog").await);
     assert_eq!(stage.tfc.minted(), Vec::new());
 

@@ -25,7 +25,7 @@ async fn a_quota_keeps_the_role_waiting_and_no_token_alive() {
     let message = ready(&role).expect("a condition").message;
     assert!(message.contains("Secret shop") && message.contains("quota"), "{message}");
     let minted = stage.alive_become(0).await.len() + stage.tfc.minted().len();
-    assert!(stage.events("shop").await.contains(&"SecretRefused".to_owned()));
+    stage.told("shop", "SecretRefused").await;
 
     // The next try is a dry run. What is changed now has the role look again at once.
     stage.patch_role("shop", json!({"spec": {"description": "again"}})).await;

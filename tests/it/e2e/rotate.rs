@@ -123,7 +123,7 @@ async fn a_lease_that_is_renewed_by_hand_ends_a_ttl_later() {
     let lease = stage.tfc.now().duration_since(started(&renewed).expect("a lease")).as_secs();
     assert!(lease >= 12, "it ended after {lease} s");
     assert_eq!(stage.tfc.minted().len(), 1);
-    assert!(stage.events("shop").await.contains(&"Renewed".to_owned()));
+    stage.told("shop", "Renewed").await;
 }
 
 #[tokio::test]

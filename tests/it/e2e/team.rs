@@ -53,7 +53,7 @@ async fn a_team_that_tfc_does_not_show() {
     assert_eq!(condition(&shop, "Stalled").expect("a person must act").reason, "NotPermitted");
     let message = ready(&blog).expect("a condition").message;
     assert!(message.contains("not found") && message.contains("teams/team-later"), "{message}");
-    assert!(stage.events("shop").await.contains(&"NotPermitted".to_owned()));
+    stage.told("shop", "NotPermitted").await;
 
     stage.tfc.add_team(Team::new("team-later", "later", "acme"));
     for name in ["shop", "blog"] {
@@ -72,7 +72,7 @@ async fn a_refusal_is_told_in_tfcs_own_words_and_a_mended_spec_is_tried_at_once(
     let role = stage.role_becomes("shop", "False", "Rejected").await;
     let message = ready(&role).expect("a condition").message;
     assert!(message.contains("Expired at exceeds the maximum allowed by the organization"), "{message}");
-    assert!(stage.events("shop").await.contains(&"Rejected".to_owned()));
+    stage.told("shop", "Rejected").await;
     assert_eq!(stage.tfc.minted(), Vec::new());
 
     stage.patch_role("shop", json!({"spec": {"ttl": "50s"}})).await;
