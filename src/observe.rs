@@ -30,6 +30,8 @@ pub struct Round {
     pub minted_token_id: Option<String>,
     /// The resourceVersion at which the Secret was read whole and found in order.
     pub verified: Option<String>,
+    /// A sweep pointed at this role.
+    pub swept: bool,
     namespace: Namespace,
 }
 
@@ -62,6 +64,7 @@ impl Round {
             failures: 0,
             minted_token_id: None,
             verified,
+            swept: false,
             namespace: place,
         };
         round.read_secret(world).await?;
@@ -120,6 +123,7 @@ impl Round {
             nonce: Nonce { attempt: attempt(name.try_into().unwrap_or_default()), seconds },
             installation: world.installation.clone(),
             settling_time: world.settling_time,
+            swept: self.swept,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::api::{Condition, Kind, Record};
 use crate::cluster::Severity;
 use crate::cluster::events::Regarding;
 use crate::observe::Round;
+use crate::plan::observed::MarkedToken;
 use crate::plan::step::Note;
 
 /// Tells of something that was done.
@@ -61,6 +62,17 @@ pub async fn note(world: &World, round: &Round, note: &Note) {
         Severity::Warning => warn!(namespace, role, reason, "{words}"),
     }
     world.cluster.event(&regarding(round), severity, reason, action, &words).await;
+}
+
+/// Tells of a token with the role's marker that is in use and that no record knows.
+pub async fn stray(world: &World, round: &Round, token: &MarkedToken) {
+    let until = token.expires_at.map_or_else(|| "it is revoked".to_owned(), |at| at.to_string());
+    let words = format!(
+        "token {} was minted for this role and is in use, but not by its Secret: it lives until {until}; a restored or cloned cluster may use it, else revoke it in TFC",
+        token.id
+    );
+    warn!(namespace = round.namespace(), role = round.name(), reason = "UnknownToken", "{words}");
+    world.cluster.event(&regarding(round), Severity::Warning, "UnknownToken", "Sweep", &words).await;
 }
 
 /// Tells of a verdict that is new: a failure that began, or one that is over.

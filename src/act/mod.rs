@@ -57,6 +57,15 @@ pub async fn act(world: &World, round: &mut Round, step: Step) -> After {
         debug!(%not_leading, "step not done");
         return After::Done;
     }
+    let (settles, failed) = (step.settles(), round.failed);
+    let after = take(world, round, step).await;
+    if let (Some(trouble), true, false) = (&mut round.trouble, round.failed, failed) {
+        trouble.settling = settles;
+    }
+    after
+}
+
+async fn take(world: &World, round: &mut Round, step: Step) -> After {
     match step {
         Step::Finalize => cluster_steps::finalize(world, round).await,
         Step::Reserve(subject) => cluster_steps::reserve(world, round, &subject).await,
@@ -161,6 +170,6 @@ impl World {
 impl Trouble {
     /// A failure whose retry is not yet set.
     pub fn new(kind: TroubleKind, words: String) -> Self {
-        Trouble { kind, words, retry_in: SignedDuration::ZERO }
+        Trouble { kind, words, retry_in: SignedDuration::ZERO, settling: false }
     }
 }

@@ -1,10 +1,11 @@
 //! Steps that ask TFC, or have it revoke.
 
 use super::{After, World, cluster_trouble, tfc_slot, tfc_trouble};
+use crate::api::Record;
 use crate::api::config::ResolvedTeam;
 use crate::observe::Round;
 use crate::plan::observed::{AccountKind, MarkedToken, Secret, Shown, SlotLook, SlotToken, Walk};
-use crate::plan::step::{Inspection, Revocation};
+use crate::plan::step::{Inspection, Note, Revocation};
 use crate::plan::subject::{Subject, TeamQuestion, organization_of};
 use crate::tfc::{self, Class, Client, ListScope, TokenInfo};
 
@@ -163,19 +164,30 @@ pub async fn revoke(world: &World, round: &mut Round, revocation: &Revocation) -
     if let Secret::Ours(secret) = &round.secret {
         // A Secret whose record was removed may hold any token, this one too.
         let Some(record) = &secret.record else { return After::Observe };
+        let same_attempt = |attempt: &str| attempt == revocation.attempt && !revocation.stray;
         let held = record.held.as_ref();
-        if held.is_some_and(|held| held.attempt == revocation.attempt || held.token_id == revocation.token_id) {
+        if held.is_some_and(|held| same_attempt(&held.attempt) || held.token_id == revocation.token_id) {
             return After::Observe;
         }
     }
     let Some(client) = world.client(round) else { return After::Plan };
     let attempt = revocation.attempt.clone();
     match client.revoke(Class::Revocation, &revocation.token_id).await {
+        Ok(()) if revocation.stray => {
+            let record = Record { token_id: Some(revocation.token_id.clone()), attempt, ..Record::default() };
+            crate::report::note(world, round, &Note::Revoked(record)).await;
+            round.facts.strays_gone.insert(revocation.token_id.clone());
+            After::Plan
+        }
         Ok(()) => {
             round.facts.gone.insert(attempt);
             After::Plan
         }
         Err(error) if matches!(error.kind, tfc::Kind::Hidden | tfc::Kind::Forbidden) => {
+            if revocation.stray {
+                round.facts.strays_gone.insert(revocation.token_id.clone());
+                return After::Plan;
+            }
             match tfc_slot(&revocation.subject) {
                 Some(slot) => empty_slot(round, &client, &slot, revocation).await,
                 None => {

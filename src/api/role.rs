@@ -335,6 +335,9 @@ pub struct TerraformCloudRoleStatus {
     /// The values of the annotations `terraformcloud.dev/rotate`, `/renew` and `/revoke` that have been answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handled: Option<Answers>,
+    /// TFC's id of the token by which somebody else took the slot over. Absent once the role took it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_over_by: Option<String>,
     /// When the next successor is due. Absent where none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_at: Option<Time>,

@@ -18,13 +18,19 @@ pub type Key = (String, String);
 
 /// What is kept of all roles, by UID.
 #[derive(Default)]
-pub struct Memory(Mutex<HashMap<String, Kept>>);
+pub struct Memory {
+    roles: Mutex<HashMap<String, Kept>>,
+    /// Ids of tokens that people were told of once.
+    told: Mutex<HashSet<String>>,
+}
 
 #[derive(Default)]
 struct Kept {
     entry: Entry,
     /// The Secret as its last event showed it. Kept apart: an event may come while a round is under way that has read it before.
     seen: Option<Seen>,
+    /// A sweep pointed at this role, and no round has come to a rest on it since.
+    swept: bool,
 }
 
 /// What an event says of a Secret.
@@ -120,6 +126,23 @@ impl Memory {
         }
     }
 
+    /// A sweep points at the role: its next round looks at its tokens.
+    pub fn point_at(&self, uid: &str) {
+        let mut all = self.lock();
+        let kept = all.entry(uid.to_owned()).or_default();
+        (kept.swept, kept.entry.rested) = (true, None);
+    }
+
+    /// Whether a sweep pointed at the role. Asked once a round; one that fails points at it again.
+    pub fn take_pointer(&self, uid: &str) -> bool {
+        self.lock().get_mut(uid).is_some_and(|kept| std::mem::take(&mut kept.swept))
+    }
+
+    /// Whether nobody was told of this token yet; from now on somebody was.
+    pub fn is_news(&self, token_id: &str) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(token_id.to_owned())
+    }
+
     /// A Secret was seen to be there or to go; says whether the role that owns it has to look.
     pub fn see_secret(&self, uid: &str, seen: Seen) -> bool {
         let mut all = self.lock();
@@ -150,7 +173,7 @@ impl Memory {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Kept>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

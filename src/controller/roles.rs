@@ -66,6 +66,7 @@ async fn serve(slim: &Slim, operator: &Operator) -> Action {
 
 async fn rounds(operator: &Operator, at: (&str, &str), uid: &str, mut entry: Entry, epoch: Option<u64>) -> Action {
     entry.rested = None;
+    let swept = operator.memory.take_pointer(uid);
     for _ in 0..MOST_ROUNDS {
         let place = operator.namespaces.get(at.0);
         let mut round = match Round::begin(&operator.world, at, entry.verified.clone(), place).await {
@@ -74,13 +75,20 @@ async fn rounds(operator: &Operator, at: (&str, &str), uid: &str, mut entry: Ent
                 operator.memory.remove(uid);
                 return Action::await_change();
             }
-            Err(error) => return unreadable(operator, at, uid, entry, &error),
+            Err(error) => {
+                point_again(operator, uid, swept);
+                return unreadable(operator, at, uid, entry, &error);
+            }
         };
         let tried = tried(&round, operator, epoch);
         round.trouble = remaining(&entry, &tried);
         round.failures = entry.failures;
+        round.swept = swept;
         match steps(operator, &mut round).await {
-            Ended::Rest(rest) => return settle(operator, uid, entry, round, rest, tried).await,
+            Ended::Rest(rest) => {
+                point_again(operator, uid, swept && round.trouble.is_some());
+                return settle(operator, uid, entry, round, rest, tried).await;
+            }
             Ended::Changed => {}
             Ended::Done => {
                 operator.memory.put(uid, Entry { verified: round.verified, ..Entry::default() });
@@ -89,8 +97,16 @@ async fn rounds(operator: &Operator, at: (&str, &str), uid: &str, mut entry: Ent
         }
     }
     debug!(namespace = at.0, role = at.1, "it changes all the time; again in a second");
+    point_again(operator, uid, swept);
     operator.memory.put(uid, entry);
     Action::requeue(Duration::from_secs(1))
+}
+
+/// What a sweep pointed at was not looked at yet.
+fn point_again(operator: &Operator, uid: &str, swept: bool) {
+    if swept {
+        operator.memory.point_at(uid);
+    }
 }
 
 enum Ended {
@@ -125,7 +141,7 @@ async fn steps(operator: &Operator, round: &mut Round) -> Ended {
         }
     }
     error!(namespace = round.namespace(), role = round.name(), "the plan does not come to a rest; again in a minute");
-    Ended::Rest(Rest { status: None, wake_in: Some(SignedDuration::from_secs(60)) })
+    Ended::Rest(Rest::until(Some(SignedDuration::from_secs(60))))
 }
 
 /// Writes the status that the rest asks for, and keeps what the round came to.
@@ -137,6 +153,9 @@ async fn settle(
     rest: Rest,
     tried: Tried,
 ) -> Action {
+    for stray in rest.strays.iter().filter(|stray| operator.memory.is_news(&stray.id)) {
+        crate::report::stray(&operator.world, &round, stray).await;
+    }
     let wake = rest.wake_in.map(|span| span.max(SignedDuration::ZERO).unsigned_abs());
     if round.failed {
         entry.failures = entry.failures.saturating_add(1);

@@ -125,6 +125,7 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
     let incident = before.is_some_and(|before| new_wishes(&handled, &before).revoke);
     status.handled = Some(handled);
 
+    status.taken_over_by = None;
     status.unsettled.retain(|u| u.record.attempt != held.attempt);
     status.unsettled.extend(intent.filter(|i| i.record.attempt != held.attempt));
     status.unsettled.extend(announced(o, secret, held, now));
@@ -183,7 +184,7 @@ pub fn withdrawn(o: &Observed) -> Step {
         notes.push(Note::Withdrawn(former.clone()));
         status.predecessors.push(former);
     }
-    status.renew_at = None;
+    (status.renew_at, status.taken_over_by) = (None, None);
     // Never `None` from here on: that is what tells a role that was served from a new one.
     status.handled = Some(status.handled.unwrap_or_else(|| wishes(o)));
     Step::Record(Box::new(status), notes)

@@ -1,6 +1,8 @@
 //! A role that goes takes its tokens with it: the credential leaves the Secret, then every token is proven dead, then the
 //! finalizer goes. A record past its expiry counts as dead, so each deletion ends by itself.
 
+use jiff::SignedDuration;
+
 use super::admission::{self, Admission};
 use super::adopt::Confirmed;
 use super::conditions::{self, Verdict};
@@ -13,7 +15,7 @@ use crate::api::{Record, RoleReason, TerraformCloudRoleStatus};
 /// The next step for a role with a deletionTimestamp.
 pub fn plan(o: &Observed) -> Step {
     if !is_finalized(o) {
-        return Step::Rest(Rest { status: None, wake_in: None });
+        return Step::Rest(Rest::until(None));
     }
     if let Some(step) = take_back(o) {
         return step;
@@ -31,7 +33,7 @@ pub fn plan(o: &Observed) -> Step {
     if let Some(step) = settle::forget(o) {
         return step;
     }
-    if o.trouble.is_none()
+    if o.trouble.as_ref().is_none_or(|trouble| !trouble.settling)
         && let Some(step) = o.now.and_then(|now| settle::plan(o, now))
     {
         return step;
@@ -118,10 +120,9 @@ fn wait_for_config(o: &Observed) -> Step {
     let mut status = book::base(o);
     let verdict = o.trouble.as_ref().map_or_else(|| config_not_ready(o), trouble_verdict);
     conditions::put(o, &mut status, None, &verdict);
-    let changed = Some(&status) != o.role.status.as_ref();
     let due = o.now.and_then(|now| settle::next_wake(o, None, now));
     let retry = o.trouble.as_ref().map_or(WORKING_RETRY * 4, |t| t.retry_in);
-    Step::Rest(Rest { status: changed.then(|| Box::new(status)), wake_in: due.into_iter().chain([retry]).min() })
+    rested(o, status, due.into_iter().chain([retry]).min())
 }
 
 fn abandon(o: &Observed, status: &TerraformCloudRoleStatus, unproven: &[&Record]) -> Step {
@@ -155,8 +156,12 @@ pub fn wait(o: &Observed, unproven: &[&Record]) -> Step {
     conditions::put(o, &mut status, None, &verdict);
     let due = o.now.and_then(|now| settle::next_wake(o, None, now));
     let retry = o.trouble.as_ref().map(|t| t.retry_in).or((!unproven.is_empty()).then_some(WORKING_RETRY * 4));
+    rested(o, status, due.into_iter().chain(retry).min())
+}
+
+fn rested(o: &Observed, status: TerraformCloudRoleStatus, wake_in: Option<SignedDuration>) -> Step {
     let changed = Some(&status) != o.role.status.as_ref();
-    Step::Rest(Rest { status: changed.then(|| Box::new(status)), wake_in: due.into_iter().chain(retry).min() })
+    Step::Rest(Rest { status: changed.then(|| Box::new(status)), ..Rest::until(wake_in) })
 }
 
 fn going(o: &Observed, mut status: TerraformCloudRoleStatus, notes: Vec<Note>) -> Step {

@@ -7,7 +7,7 @@ use super::observed::{AccountKind, Observed, Secret};
 use super::step::{Order, Step, Urgency};
 use super::subject::{self, Subject};
 use super::terms::{self, Lease, Life, Terms};
-use super::{adopt, book, config_not_ready, current, is_finalized, live, renew_at, slot, status};
+use super::{adopt, book, config_not_ready, current, is_finalized, live, renew_at, slot, status, sweep};
 use crate::api::{Intent, Record, RoleReason};
 
 /// Predecessors that may live beside the current token.
@@ -40,11 +40,12 @@ pub fn plan(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> R
     }
     let Some(cause) = cause(o, terms, now) else {
         // What an open attempt was for is no longer wanted. Its fate is found out later.
-        return Ok(intent.map(|_| {
+        if intent.is_some() {
             let mut status = book::base(o);
             book::give_up_intent(&mut status);
-            Step::Record(Box::new(status), Vec::new())
-        }));
+            return Ok(Some(Step::Record(Box::new(status), Vec::new())));
+        }
+        return slot::takeover(o, subject).map_or(Ok(None), Err);
     };
     gates(o, subject, cause)?;
     if !is_finalized(o) {
@@ -75,7 +76,7 @@ pub fn cause(o: &Observed, terms: &Terms, now: Timestamp) -> Option<Cause> {
         return (!rests).then_some(Cause::First);
     };
     let expired = current.expires_at.as_ref().is_some_and(|end| end.0 <= now);
-    if expired || lost(o, current) || slot::overtaken_by_our_own(o) {
+    if expired || lost(o, current) || sweep::is_missing(o, current) || slot::overtaken_by_our_own(o) {
         return Some(Cause::Lost);
     }
     renew_at(terms, current).is_some_and(|at| at <= now).then_some(Cause::Due)

@@ -18,6 +18,7 @@ mod delete;
 mod mint;
 mod settle;
 mod slot;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -74,13 +75,6 @@ fn is_out_of_reach(kind: TroubleKind, step: &Step) -> bool {
     }
 }
 
-/// A mint that is refused for good must not hold up revocations. What refuses a revocation or a walk is a fact, not a trouble,
-/// so this can't go in circles; of a slot's look it is a trouble.
-fn is_of_the_mint(kind: TroubleKind, step: &Step) -> bool {
-    let refused = matches!(kind, TroubleKind::Rejected | TroubleKind::NotPermitted | TroubleKind::SecretRefused);
-    refused && !matches!(step, Step::Inspect(Inspection::Slot(_)))
-}
-
 fn pause(o: &Observed, trouble: &Trouble) -> Step {
     if o.role.metadata.deletion_timestamp.is_some() { delete::wait(o, &[]) } else { rest_in_trouble(o, None, trouble) }
 }
@@ -131,10 +125,14 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
         return step;
     }
     if let Some(trouble) = &o.trouble {
-        return match settle::plan(o, now) {
-            Some(step) if is_of_the_mint(trouble.kind, &step) => step,
+        // A mint that always fails must not hold up revocations; one that fails itself is waited for.
+        return match settle::due(o, now) {
+            Some(step) if !trouble.settling => step,
             _ => rest_in_trouble(o, Some(&terms), trouble),
         };
+    }
+    if let Some(step) = sweep::look(o, &subject) {
+        return step;
     }
     if needs_render(o) {
         return Step::Render;
@@ -255,7 +253,8 @@ fn live(o: &Observed, terms: Option<&Terms>) -> Option<Verdict> {
     let (Secret::Ours(secret), Some(current)) = (&o.secret, current(o)) else { return None };
     let held = secret.record.as_ref()?.held.as_ref()?;
     let expired = matches!((&current.expires_at, o.now), (Some(end), Some(now)) if end.0 <= now);
-    if held.attempt != current.attempt || o.facts.value_lost || expired || slot::taken_over(o) {
+    let dead = expired || sweep::is_missing(o, current) || slot::taken_over(o);
+    if held.attempt != current.attempt || o.facts.value_lost || dead {
         return None;
     }
     Some(issued(o, terms))
@@ -277,9 +276,7 @@ fn issued(o: &Observed, terms: Option<&Terms>) -> Verdict {
 
 fn rest(o: &Observed, terms: Option<&Terms>, verdict: &Verdict, retry: Option<SignedDuration>) -> Step {
     let mut status = book::base(o);
-    if verdict.reason == RoleReason::TakenOver && !slot::said_taken_over(o) {
-        status.handled = Some(book::wishes(o));
-    }
+    slot::note_takeover(o, &mut status);
     let ready = matches!(verdict.reason, RoleReason::Issued | RoleReason::IssuedClamped | RoleReason::Suspended);
     let live = live(o, terms);
     conditions::put(o, &mut status, live.clone(), if ready { live.as_ref().unwrap_or(verdict) } else { verdict });
@@ -288,7 +285,7 @@ fn rest(o: &Observed, terms: Option<&Terms>, verdict: &Verdict, retry: Option<Si
     }
     let wake = o.now.and_then(|now| settle::next_wake(o, terms, now)).into_iter().chain(retry).min();
     let changed = Some(&status) != o.role.status.as_ref();
-    Step::Rest(Rest { status: changed.then(|| Box::new(status)), wake_in: wake })
+    Step::Rest(Rest { status: changed.then(|| Box::new(status)), wake_in: wake, strays: sweep::used_strays(o) })
 }
 
 fn rest_in_trouble(o: &Observed, terms: Option<&Terms>, trouble: &Trouble) -> Step {

@@ -37,6 +37,8 @@ pub struct Observed {
     pub installation: Installation,
     /// How long a request that got no reply may still land.
     pub settling_time: SignedDuration,
+    /// A sweep found something at TFC that the records do not explain: it has to be looked at.
+    pub swept: bool,
 }
 
 /// Fresh randomness for one attempt.
@@ -157,6 +159,8 @@ pub struct Facts {
     pub walk: Option<Walk>,
     /// Attempts proven to have no live token.
     pub gone: BTreeSet<String>,
+    /// Ids of tokens that no record knows and that this round revoked, or that TFC answered 404 for.
+    pub strays_gone: BTreeSet<String>,
     /// Attempts whose token TFC answered 404 for.
     pub hidden: BTreeSet<String>,
     /// The Secret was fenced in this round, after the walk.
@@ -253,6 +257,8 @@ pub struct Trouble {
     pub words: String,
     /// When to try again; counted from now.
     pub retry_in: SignedDuration,
+    /// It was met on the way to a revocation. Any other leaves the way to those open.
+    pub settling: bool,
 }
 
 /// What a failure means.

@@ -7,7 +7,7 @@ use super::observed::{AccountKind, MarkedToken, Observed, Secret, Shown};
 use super::step::{Inspection, Note, Revocation, Step, Withdrawal};
 use super::subject::{self, Subject};
 use super::terms::{self, Life, Terms};
-use super::{book, renew_at, slot, status};
+use super::{book, renew_at, slot, status, sweep};
 use crate::api::{Intent, Record, RoleReason, Source};
 
 /// What expired by the API server's clock this long ago has expired by any. Where TFC's time is known, that alone counts.
@@ -55,6 +55,12 @@ pub fn plan(o: &Observed, now: Timestamp) -> Option<Step> {
         book::give_up_intent(&mut status);
         return Some(Step::Record(Box::new(status), Vec::new()));
     }
+    due(o, now)
+}
+
+/// The next revocation, whatever may come of an attempt that is open: its retry takes the place of it.
+pub fn due(o: &Observed, now: Timestamp) -> Option<Step> {
+    let status = status(o)?;
     let illegible = matches!(&o.secret, Secret::Ours(secret) if secret.record.is_none());
     let nobodys = status.current.is_none() || o.facts.value_lost;
     if illegible && nobodys && book::has_records(status) {
@@ -62,7 +68,8 @@ pub fn plan(o: &Observed, now: Timestamp) -> Option<Step> {
     }
     let predecessors = status.predecessors.iter().filter(|p| is_due(o, p, now) && can_prove(o, p));
     let unsettled = status.unsettled.iter().filter(|u| is_ripe(o, u, now) && can_prove(o, &u.record));
-    predecessors.filter_map(|p| revoke_known(o, p)).chain(unsettled.filter_map(|u| revoke_unknown(o, u))).next()
+    let known = predecessors.filter_map(|p| revoke_known(o, p)).chain(unsettled.filter_map(|u| revoke_unknown(o, u)));
+    known.chain(std::iter::from_fn(|| sweep::plan(o, now))).next()
 }
 
 /// The next revocation of those that an incident asked for. They go before a suspension, though the wish is answered by now.
@@ -149,6 +156,9 @@ fn predecessor_fate(o: &Observed, predecessor: &Record) -> Fate {
     if has_expired(o, predecessor.expires_at.as_ref().map(|t| t.0)) {
         return Fate::Expired;
     }
+    if sweep::is_missing(o, predecessor) {
+        return Fate::Revoked;
+    }
     if book::is_slot(&predecessor.subject) {
         let looked = o.facts.slot.as_ref().filter(|_| can_prove(o, predecessor));
         let elsewhere = looked.is_some_and(|look| look.token.as_ref().is_none_or(|t| !slot::holds(o, t, predecessor)));
@@ -199,7 +209,7 @@ fn used<'a>(o: &'a Observed, attempt: &Intent) -> Option<&'a MarkedToken> {
     o.facts.walk.as_ref().and_then(|walk| marked(walk, &attempt.record)).filter(|token| token.used)
 }
 
-fn marked<'a>(walk: &'a super::observed::Walk, record: &Record) -> Option<&'a MarkedToken> {
+pub fn marked<'a>(walk: &'a super::observed::Walk, record: &Record) -> Option<&'a MarkedToken> {
     walk.tokens.iter().find(|t| t.attempt == record.attempt)
 }
 
@@ -263,7 +273,8 @@ fn revoke_unknown(o: &Observed, attempt: &Intent) -> Option<Step> {
 }
 
 fn revoke(record: &Record, id: &str, subject: Subject) -> Step {
-    Step::Revoke(Box::new(Revocation { attempt: record.attempt.clone(), token_id: id.to_owned(), subject }))
+    let attempt = record.attempt.clone();
+    Step::Revoke(Box::new(Revocation { attempt, token_id: id.to_owned(), subject, stray: false }))
 }
 
 fn is_due(o: &Observed, predecessor: &Record, now: Timestamp) -> bool {
@@ -288,7 +299,7 @@ fn is_ripe(o: &Observed, attempt: &Intent, now: Timestamp) -> bool {
     terms::plus(since, o.settling_time) <= now && !is_in_secret(o, &attempt.record.attempt)
 }
 
-fn is_in_secret(o: &Observed, attempt: &str) -> bool {
+pub fn is_in_secret(o: &Observed, attempt: &str) -> bool {
     let Secret::Ours(secret) = &o.secret else { return false };
     // Somebody removed the record: it may be any.
     let Some(record) = &secret.record else { return true };
@@ -296,14 +307,17 @@ fn is_in_secret(o: &Observed, attempt: &str) -> bool {
 }
 
 /// The config's account can see the subject at the record's host, so its answers count.
-fn can_prove(o: &Observed, record: &Record) -> bool {
-    let (Some(config), Some(account)) = (&o.config, subject::account(o)) else { return false };
-    let same_user = match Subject::parse(&record.subject) {
-        Some(Subject::User(id)) => account.kind == AccountKind::User && account.id == id,
-        Some(_) => true,
-        None => false,
-    };
-    config.host == record.host && same_user
+pub fn can_prove(o: &Observed, record: &Record) -> bool {
+    let here = o.config.as_ref().is_some_and(|config| config.host == record.host);
+    here && Subject::parse(&record.subject).is_some_and(|subject| can_see(o, &subject))
+}
+
+/// The config's account is shown the subject's tokens, as far as its kind tells.
+pub fn can_see(o: &Observed, subject: &Subject) -> bool {
+    subject::account(o).is_some_and(|account| match subject {
+        Subject::User(id) => account.kind == AccountKind::User && account.id == *id,
+        _ => true,
+    })
 }
 
 /// The token in the Secret is dead by its expiry.

@@ -9,7 +9,7 @@ use super::step::{Inspection, Step};
 use super::subject::{self, Subject};
 use super::terms::{Life, Terms};
 use super::{book, current, status};
-use crate::api::{Held, Intent, Record, RoleReason};
+use crate::api::{Held, Intent, Record, RoleReason, TerraformCloudRoleStatus};
 
 /// What has to be known and taken before a slot is minted; `None` where all is.
 pub fn prepare(o: &Observed, subject: &Subject, terms: &Terms) -> Result<Option<Step>, Verdict> {
@@ -43,13 +43,26 @@ pub fn prepare(o: &Observed, subject: &Subject, terms: &Terms) -> Result<Option<
     if said_taken_over(o) && (asked.rotate || asked.revoke) {
         return Ok(None);
     }
-    Err(Verdict::stuck(
-        RoleReason::TakenOver,
-        format!(
-            "somebody else minted the token of {subject} ({}), which revoked this role's: annotate the role with terraformcloud.dev/rotate=<any new value> to take it back",
-            token.id
-        ),
-    ))
+    Err(somebody_elses(subject, &token.id))
+}
+
+/// What a role hears whose slot somebody else took.
+pub fn takeover(o: &Observed, subject: &Subject) -> Option<Verdict> {
+    current(o)?;
+    match &o.facts.slot {
+        Some(look) => look.token.as_ref().filter(|t| !is_ours(o, t)).map(|t| somebody_elses(subject, &t.id)),
+        None => status(o)?.taken_over_by.as_ref().map(|id| somebody_elses(subject, id)),
+    }
+}
+
+/// Writes down that somebody else took the slot, or that this is over. Wishes from before are answered by it: they could not know.
+pub fn note_takeover(o: &Observed, status: &mut TerraformCloudRoleStatus) {
+    let Some(look) = &o.facts.slot else { return };
+    let theirs = look.token.as_ref().filter(|t| status.current.is_some() && !is_ours(o, t));
+    if theirs.is_some() && status.taken_over_by.is_none() {
+        status.handled = Some(book::wishes(o));
+    }
+    status.taken_over_by = theirs.map(|token| token.id.clone());
 }
 
 /// The slot holds the token that the Secret names.
@@ -164,10 +177,18 @@ fn is_own_account(o: &Observed, subject: &Subject) -> bool {
     }
 }
 
-/// An earlier round told the person. Wishes from before are answered by that: they could not know.
-pub fn said_taken_over(o: &Observed) -> bool {
-    let said = RoleReason::TakenOver.as_str();
-    status(o).is_some_and(|s| s.conditions.iter().any(|c| c.reason == said))
+/// An earlier round told the person.
+fn said_taken_over(o: &Observed) -> bool {
+    status(o).is_some_and(|s| s.taken_over_by.is_some())
+}
+
+fn somebody_elses(subject: &Subject, token_id: &str) -> Verdict {
+    Verdict::stuck(
+        RoleReason::TakenOver,
+        format!(
+            "somebody else minted the token of {subject} ({token_id}), which revoked this role's: annotate the role with terraformcloud.dev/rotate=<any new value> to take it back"
+        ),
+    )
 }
 
 fn would_revoke_own_token(subject: &Subject) -> Verdict {

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::observed::MarkedToken;
 use super::subject::{Subject, TeamQuestion};
 use crate::api::{Record, SecretRecord, TerraformCloudRoleStatus};
 
@@ -94,6 +95,8 @@ pub struct Revocation {
     pub token_id: String,
     /// Whose it is.
     pub subject: Subject,
+    /// No record knows it. It may be the twin of one that is known: the attempt is the same, the token is not.
+    pub stray: bool,
 }
 
 /// How the credential leaves the Secret.
@@ -112,6 +115,22 @@ pub struct Rest {
     pub status: Option<Box<TerraformCloudRoleStatus>>,
     /// When to look again, counted from now; `None`: when something changes.
     pub wake_in: Option<SignedDuration>,
+    /// Tokens with this role's marker that are in use and that no record knows: left alone, and told of.
+    pub strays: Vec<MarkedToken>,
+}
+
+impl Rest {
+    /// Nothing to write, nothing to tell.
+    pub fn until(wake_in: Option<SignedDuration>) -> Rest {
+        Rest { status: None, wake_in, strays: Vec::new() }
+    }
+}
+
+impl Step {
+    /// It is on the way to a revocation: where it fails, those wait.
+    pub fn settles(&self) -> bool {
+        matches!(self, Step::Inspect(_) | Step::Fence | Step::Revoke(_))
+    }
 }
 
 /// What a person would want to know, once the step that carries it is done.

@@ -82,6 +82,7 @@ pub fn role() -> Build {
         nonce: Nonce { attempt: "new".into(), seconds: 42 },
         installation: Installation::new("test"),
         settling_time: secs(2 * MINUTE),
+        swept: false,
     };
     Build { o, now: 0 }.user("user-1")
 }
@@ -267,7 +268,7 @@ impl Build {
     }
 
     pub fn trouble(mut self, kind: TroubleKind) -> Self {
-        self.o.trouble = Some(Trouble { kind, words: "TFC said so".into(), retry_in: secs(30) });
+        self.o.trouble = Some(Trouble { kind, words: "TFC said so".into(), retry_in: secs(30), settling: false });
         self
     }
 
@@ -354,6 +355,19 @@ impl Build {
         });
         let walk = Walk { tokens: tokens.collect(), complete: true };
         self.facts(|f| f.walk = Some(walk))
+    }
+
+    /// A whole list shows this token too.
+    pub fn lists(self, attempt: &str, issued_at: i64, used: bool) -> Self {
+        self.lists_as(attempt, &format!("at-{attempt}"), issued_at, used)
+    }
+
+    pub fn lists_as(self, attempt: &str, id: &str, issued_at: i64, used: bool) -> Self {
+        let (id, attempt) = (id.to_owned(), attempt.to_owned());
+        self.facts(|f| {
+            let walk = f.walk.get_or_insert(Walk { tokens: Vec::new(), complete: true });
+            walk.tokens.push(MarkedToken { id, attempt, used, issued_at: t(issued_at), expires_at: None });
+        })
     }
 
     pub fn gone(self, attempt: &str) -> Self {

@@ -12,6 +12,8 @@ mod rotate;
 mod settle;
 mod slots;
 mod suspend;
+mod sweep;
+
 mod terms;
 mod trust;
 mod wake;

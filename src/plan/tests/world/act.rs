@@ -296,7 +296,7 @@ impl World {
     }
 
     fn revoke(&mut self, one: usize, revocation: &Revocation) {
-        if self.holds(&revocation.attempt) {
+        if self.holds(&revocation.attempt) && !revocation.stray {
             self.say("the Secret holds it");
             return self.replicas[one].end_round();
         }
@@ -308,6 +308,10 @@ impl World {
             return self.replicas[one].fails(self.clock, TroubleKind::Unreachable);
         }
         let facts = &mut self.replicas[one].facts;
+        if revocation.stray {
+            facts.strays_gone.insert(revocation.token_id.clone());
+            return;
+        }
         let answer = if alive { &mut facts.gone } else { &mut facts.hidden };
         answer.insert(revocation.attempt.clone());
     }

@@ -110,7 +110,8 @@ impl Replica {
     }
 
     fn fails(&mut self, clock: i64, kind: TroubleKind) {
-        let trouble = Trouble { kind, words: "refused".into(), retry_in: secs(15) };
+        let trouble =
+            Trouble { kind, words: "refused".into(), retry_in: secs(15), settling: kind == TroubleKind::Unreachable };
         self.trouble = Some((clock + 15, trouble));
         self.at = At::Idle;
     }
