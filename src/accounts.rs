@@ -11,6 +11,7 @@ use crate::boottime::BootInstant;
 use crate::clock::ServerClock;
 use crate::plan::observed::{self, Account, Unready};
 use crate::tfc::{Budget, Client, RateCap};
+use crate::walks::Walks;
 
 /// Namespace and name of a config.
 pub type ConfigKey = (String, String);
@@ -108,6 +109,8 @@ impl Session {
 pub struct Accounts {
     sessions: RwLock<HashMap<ConfigKey, Arc<Session>>>,
     shared: Mutex<Shared>,
+    /// Walks over lists of tokens, shared by the roles that wait for them.
+    pub walks: Walks,
 }
 
 #[derive(Default)]

@@ -105,6 +105,13 @@ pub struct RunArgs {
     #[arg(long, env = "TFC_TOKEN_OPERATOR_SETTLING_TIME", default_value = "2m", value_parser = parse_go_duration, value_name = "DURATION")]
     pub settling_time: Duration,
 
+    /// How often each account's lists of tokens are walked, to find tokens that no record knows and records whose token is gone.
+    ///
+    /// The first walk follows --settling-time after this replica began to lead. A walk costs one request for each 100 tokens
+    /// in an organization's list, one for a user's, and one for each single slot.
+    #[arg(long, env = "TFC_TOKEN_OPERATOR_SWEEP_INTERVAL", default_value = "1h", value_parser = parse_go_duration, value_name = "DURATION")]
+    pub sweep_interval: Duration,
+
     /// Form of the log on standard error; RUST_LOG chooses what is logged (default info).
     #[arg(long, env = "TFC_TOKEN_OPERATOR_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -139,6 +146,8 @@ pub struct Settings {
     pub insecure_allow_http: bool,
     /// How long a write without an answer may still arrive.
     pub settling_time: Duration,
+    /// How often each account's lists of tokens are walked.
+    pub sweep_interval: Duration,
     /// Form of the log.
     pub log_format: LogFormat,
     /// POD_NAMESPACE; without it the kubeconfig's default namespace is the operator's own.
@@ -178,6 +187,9 @@ pub enum SettingsError {
     /// Without it a token could be revoked that a late write still brings into use.
     #[error("--settling-time must be longer than 0s; leave it away for 2m")]
     SettlingTime,
+    /// The sweep would take the whole budget of an account.
+    #[error("--sweep-interval is {}: give at least 1s, or leave it away for 1h", format_go_duration(*.0))]
+    SweepInterval(Duration),
 }
 
 impl RunArgs {
@@ -197,6 +209,9 @@ impl RunArgs {
         if self.settling_time.is_zero() {
             return Err(SettingsError::SettlingTime);
         }
+        if self.sweep_interval < Duration::from_secs(1) {
+            return Err(SettingsError::SweepInterval(self.sweep_interval));
+        }
         let mut namespaces = self.namespace;
         namespaces.sort();
         namespaces.dedup();
@@ -210,6 +225,7 @@ impl RunArgs {
             allowed_addresses: AllowedAddresses(self.allowed_addresses),
             insecure_allow_http: self.insecure_allow_http,
             settling_time: self.settling_time,
+            sweep_interval: self.sweep_interval,
             log_format: self.log_format,
             pod_namespace: self.pod_namespace,
             pod_name: self.pod_name.filter(|name| !name.is_empty()),

@@ -12,6 +12,7 @@
 //! | [`observe`] | what the plan looks at | `cluster`, `plan` |
 //! | [`act`] | does one step; takes no decision | all above |
 //! | [`accounts`] | sessions of configs, budgets of accounts, clocks of hosts | `plan`, `tfc` |
+//! | [`walks`] | walks over lists of tokens, shared by all that wait for one | `tfc` |
 //! | [`controller`] | watches, and the loops of roles and configs | all above |
 //! | [`leader`] | the Lease, and whether anything may be sent | the API server |
 //! | [`report`], [`metrics`], [`log`], [`http`] | events, metrics, logs, probes | |
@@ -43,3 +44,4 @@ pub mod report;
 pub mod secret;
 pub mod signals;
 pub mod tfc;
+pub mod walks;

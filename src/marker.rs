@@ -29,19 +29,27 @@ impl Installation {
 
     /// The marker of one attempt of one role.
     pub fn marker(&self, role_uid: &str, attempt: &str) -> String {
-        format!("{PREFIX}.{}.{}.{attempt}", self.0, short_hash(role_uid, ROLE_CHARS))
+        format!("{PREFIX}.{}.{}.{attempt}", self.0, role_hash(role_uid))
     }
 
     /// The attempt that a token's description names, if it carries this installation's marker and this role's.
     pub fn attempt_of<'a>(&self, role_uid: &str, description: &'a str) -> Option<&'a str> {
+        self.read(description).filter(|(role, _)| *role == role_hash(role_uid)).map(|(_, attempt)| attempt)
+    }
+
+    /// The role's hash and the attempt that a token's description names, if it carries this installation's marker.
+    pub fn read<'a>(&self, description: &'a str) -> Option<(&'a str, &'a str)> {
         let word = description.split(' ').next().unwrap_or_default();
         let mut parts = word.split('.');
-        let ours = parts.next() == Some(PREFIX)
-            && parts.next() == Some(self.0.as_str())
-            && parts.next() == Some(short_hash(role_uid, ROLE_CHARS).as_str());
-        let attempt = parts.next()?;
-        (ours && parts.next().is_none() && attempt.len() == ATTEMPT_CHARS).then_some(attempt)
+        let ours = parts.next() == Some(PREFIX) && parts.next() == Some(self.0.as_str());
+        let (role, attempt) = (parts.next()?, parts.next()?);
+        (ours && parts.next().is_none() && attempt.len() == ATTEMPT_CHARS).then_some((role, attempt))
     }
+}
+
+/// A role's UID as it stands in its markers.
+pub fn role_hash(role_uid: &str) -> String {
+    short_hash(role_uid, ROLE_CHARS)
 }
 
 /// A new attempt's name out of 128 random bits.

@@ -60,6 +60,8 @@ struct Inner {
     requests: Family<RequestLabels, Counter>,
     request_duration: Family<RouteLabels, Histogram, fn() -> Histogram>,
     budget_left: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
+    sweeps: Family<SweepLabels, Counter>,
+    unknown_tokens: Family<BudgetLabels, Gauge>,
     leader: Gauge,
     reconcile_duration: Histogram,
     roles: Arc<RoleCollector>,
@@ -95,6 +97,11 @@ struct BudgetLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SweepLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -112,6 +119,8 @@ impl Metrics {
             requests: Family::default(),
             request_duration: Family::new_with_constructor(request_histogram),
             budget_left: Family::default(),
+            sweeps: Family::default(),
+            unknown_tokens: Family::default(),
             leader: Gauge::default(),
             reconcile_duration: Histogram::new(RECONCILE_BUCKETS),
             roles: Arc::default(),
@@ -158,9 +167,18 @@ impl Metrics {
         self.0.budget_left.get_or_create(&BudgetLabels::new(host, account)).set(left);
     }
 
+    /// An account's lists were walked; `unknown` of its tokens carry our marker, are in use, and stand in no record.
+    pub fn swept(&self, host: &str, account: &str, complete: bool, unknown: usize) {
+        let outcome = if complete { "complete" } else { "failed" };
+        self.0.sweeps.get_or_create(&SweepLabels { outcome }).inc();
+        let unknown = i64::try_from(unknown).unwrap_or(i64::MAX);
+        self.0.unknown_tokens.get_or_create(&BudgetLabels::new(host, account)).set(unknown);
+    }
+
     /// No config uses this account any more.
     pub fn forget_budget(&self, host: &str, account: &str) {
         self.0.budget_left.remove(&BudgetLabels::new(host, account));
+        self.0.unknown_tokens.remove(&BudgetLabels::new(host, account));
     }
 
     /// Whether this replica leads.
@@ -233,6 +251,16 @@ impl Inner {
             "tfc_budget_left",
             "Requests that an account may send at once by now, by host and account",
             self.budget_left.clone(),
+        );
+        to.register(
+            "sweeps",
+            "Sweeps over the tokens of one account, by outcome; a failed one could not walk every list",
+            self.sweeps.clone(),
+        );
+        to.register(
+            "unknown_tokens",
+            "Tokens with this installation's marker that are in use and in no record, by host and account",
+            self.unknown_tokens.clone(),
         );
         to.register("leader", "1 while this replica leads, 0 while it stands by", self.leader.clone());
         to.register(

@@ -161,9 +161,13 @@ impl World {
         if client.is_none() {
             round.fail(TroubleKind::Unauthorized, "the config can't be used at the moment".into());
         }
+        client.map(|client| self.gated(&client))
+    }
+
+    /// A client that sends nothing once this process does not lead any more.
+    pub fn gated(&self, client: &tfc::Client) -> tfc::Client {
         let leadership = self.leadership.clone();
-        let gate: tfc::Gate = Arc::new(move || leadership.ensure().map_err(|e| e.to_string()));
-        client.map(|client| client.with_gate(gate))
+        client.with_gate(Arc::new(move || leadership.ensure().map_err(|e| e.to_string())))
     }
 }
 

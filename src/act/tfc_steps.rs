@@ -3,6 +3,7 @@
 use super::{After, World, cluster_trouble, tfc_slot, tfc_trouble};
 use crate::api::Record;
 use crate::api::config::ResolvedTeam;
+use crate::marker::role_hash;
 use crate::observe::Round;
 use crate::plan::observed::{AccountKind, MarkedToken, Secret, Shown, SlotLook, SlotToken, Walk};
 use crate::plan::step::{Inspection, Note, Revocation};
@@ -99,30 +100,23 @@ fn is_its_own_user(world: &World, round: &Round) -> bool {
         && account.is_some_and(|a| a.kind == AccountKind::User && subject.is_none_or(|subject| *subject == a.id))
 }
 
-/// All tokens of the subject that carry this role's marker. A list of one page is a snapshot; one of several is not, so absence takes
-/// two whole walks with equal counts.
+/// All tokens of the subject that carry this role's marker.
 async fn walk(world: &World, round: &mut Round, client: &Client, subject: &Subject) -> Result<(), tfc::Error> {
-    const PAGE: usize = 100;
-    let Some(scope) = scope(world, round, client, subject).await? else {
+    let session = world.accounts.session(&round.role.config_key());
+    let account = session.as_ref().and_then(|s| Some((s.terms.host.clone(), s.account.as_ref().ok()?.id.clone())));
+    let (Some((host, account)), Some(scope)) = (account, scope(world, round, client, subject).await?) else {
         round.facts.walk = Some(Walk::default());
         return Ok(());
     };
-    let mut listing = client.list(Class::Revocation, &scope).await?;
-    let mut complete = listing.total.is_some() || matches!(scope, ListScope::User { .. });
-    if matches!(scope, ListScope::Organization { .. }) && listing.tokens.len() >= PAGE {
-        let again = client.list(Class::Revocation, &scope).await?;
-        complete = listing.total.is_some() && listing.total == again.total;
-        let known: Vec<TokenInfo> =
-            again.tokens.into_iter().filter(|t| listing.tokens.iter().all(|k| k.id != t.id)).collect();
-        listing.tokens.extend(known);
-    }
+    let found = world.accounts.walks.walk((host, account, scope), client, &world.installation).await?;
     let team = match subject {
         Subject::Team(id) => Some(id.as_str()),
         _ => None,
     };
-    let ours = listing.tokens.into_iter().filter(|info| team.is_none() || info.team_id.as_deref() == team);
-    let tokens = ours.filter_map(|info| marked(world, round, info)).collect();
-    round.facts.walk = Some(Walk { tokens, complete });
+    let role = role_hash(round.uid());
+    let ours = found.tokens.iter().filter(|t| t.role == role && (team.is_none() || t.team_id.as_deref() == team));
+    let tokens = ours.cloned().map(MarkedToken::from).collect();
+    round.facts.walk = Some(Walk { tokens, complete: found.complete });
     Ok(())
 }
 

@@ -16,6 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 const MAX_BYTES: usize = 8 << 20;
 
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Why a request to the API server did not do what it was to do.
@@ -58,12 +59,14 @@ pub(super) struct Call<'a> {
     pub body: Option<Value>,
     /// Whether the reply is to leave out all but the metadata: for Secrets, whose values must not come back.
     pub metadata_only: bool,
+    /// The reply is a list.
+    pub list: bool,
     pub query: &'a str,
 }
 
 impl<'a> Call<'a> {
     pub fn new(method: Method, path: String) -> Self {
-        Self { method, path, body: None, metadata_only: false, query: "" }
+        Self { method, path, body: None, metadata_only: false, list: false, query: "" }
     }
 
     pub fn body(self, body: Value) -> Self {
@@ -78,12 +81,20 @@ impl<'a> Call<'a> {
         Self { metadata_only: true, ..self }
     }
 
+    pub fn list(self) -> Self {
+        Self { list: true, ..self }
+    }
+
     fn request(self) -> Result<Request<Body>, ClusterError> {
         let uri = match self.query {
             "" => self.path,
             query => format!("{}?{query}", self.path),
         };
-        let accept = if self.metadata_only { METADATA_ONLY } else { "application/json" };
+        let accept = match (self.metadata_only, self.list) {
+            (true, true) => METADATA_LIST,
+            (true, false) => METADATA_ONLY,
+            (false, _) => "application/json",
+        };
         let content = if self.method == Method::PATCH { MERGE_PATCH } else { "application/json" };
         let bytes = self.body.map(|body| serde_json::to_vec(&body)).transpose();
         let bytes = bytes.map_err(|_| ClusterError::Unknown("the request could not be written as JSON".into()))?;

@@ -6,6 +6,7 @@
 mod call;
 pub mod events;
 pub mod leases;
+pub mod lists;
 pub mod roles;
 pub mod secrets;
 

@@ -138,6 +138,11 @@ impl Memory {
         self.lock().get_mut(uid).is_some_and(|kept| std::mem::take(&mut kept.swept))
     }
 
+    /// Whether people know of this token.
+    pub fn was_told(&self, token_id: &str) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(token_id)
+    }
+
     /// Whether nobody was told of this token yet; from now on somebody was.
     pub fn is_news(&self, token_id: &str) -> bool {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(token_id.to_owned())

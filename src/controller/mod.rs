@@ -6,6 +6,7 @@ mod namespaces;
 mod roles;
 mod slim;
 mod startup;
+mod sweep;
 mod wakes;
 mod watches;
 
@@ -22,7 +23,7 @@ use self::slim::Slim;
 use self::wakes::Wakes;
 use crate::accounts::ConfigKey;
 use crate::act::World;
-use crate::api::{RoleReason, TerraformCloudConfig};
+use crate::api::TerraformCloudConfig;
 use crate::args::Settings;
 use crate::http::{BindError, ReadyState};
 use crate::signals::Shutdown;
@@ -107,15 +108,25 @@ impl Operator {
         });
     }
 
-    /// Has the roles look again that another role's slot is held against.
-    fn wake_conflicting(&self) {
-        self.wake_roles(|role| {
-            let waits = role.ready.1 == RoleReason::Conflict.as_str();
-            if waits {
-                self.memory.disturb(role.metadata.uid.as_deref().unwrap_or_default());
+    /// Of the roles that wait for a slot the oldest looks again, of each slot; with `after`, the next one behind that role. What it comes to
+    /// wakes the next: so a slot that is free goes to the oldest, and the others hear who has it.
+    fn wake_waiting(&self, after: Option<&Slim>) {
+        let mut next = HashMap::<Box<str>, Arc<Slim>>::new();
+        for role in self.roles().filter(|role| role.waits()) {
+            let Some(slot) = role.slot.clone() else { continue };
+            if after.is_some_and(|after| after.slot.as_ref() != Some(&slot) || age(&role) <= age(after)) {
+                continue;
             }
-            waits
-        });
+            let first = next.entry(slot).or_insert_with(|| role.clone());
+            if age(&role) < age(first) {
+                *first = role;
+            }
+        }
+        for role in next.values() {
+            let meta = &role.metadata;
+            self.memory.disturb(meta.uid.as_deref().unwrap_or_default());
+            self.wakes.send(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+        }
     }
 
     fn wake_roles(&self, which: impl Fn(&Slim) -> bool) {
@@ -180,4 +191,9 @@ impl Operator {
             })
             .collect()
     }
+}
+
+/// Orders roles from the oldest on; the UID decides between two of the same second.
+fn age(role: &Slim) -> (i64, Option<&str>) {
+    (role.created_at, role.metadata.uid.as_deref())
 }

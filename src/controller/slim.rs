@@ -2,6 +2,7 @@
 //! read when there is work to do. Ten thousand whole roles would be 158 MB, these are a sixth of it.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
@@ -9,7 +10,7 @@ use serde::Deserialize;
 
 use crate::accounts::ConfigKey;
 use crate::api::names::FINALIZER_REVOKE;
-use crate::api::{Condition, TerraformCloudRole};
+use crate::api::{Condition, Kind, RoleReason, Source, TerraformCloudRole};
 
 /// A role as the watch keeps it.
 #[derive(Clone, Debug, Deserialize)]
@@ -25,6 +26,49 @@ pub struct Slim {
     pub ready: (Cow<'static, str>, Cow<'static, str>),
     /// When its token expires, in seconds since 1970.
     pub expires_at: Option<i64>,
+    /// Since when it is there, in seconds since 1970.
+    pub created_at: i64,
+    /// Of a role on a single slot: which, in the role's own words.
+    pub slot: Option<Box<str>>,
+    /// What is recorded of its tokens; `None` where nothing is.
+    pub tokens: Option<Box<Tokens>>,
+}
+
+impl Slim {
+    /// It waits for a slot that another role holds.
+    pub fn waits(&self) -> bool {
+        self.ready.1 == RoleReason::Conflict.as_str()
+    }
+}
+
+/// What is recorded of a role's tokens, by hashes: enough to tell a token that no record knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Whom they act for, as records hold it.
+    pub subject: Box<str>,
+    /// The one in the Secret.
+    pub current: Option<u64>,
+    /// All, the current one among them: by their id where it can be trusted, else by their attempt.
+    known: Box<[u64]>,
+}
+
+impl Tokens {
+    /// Whether a record explains this token.
+    pub fn explain(&self, id: &str, attempt: &str) -> bool {
+        self.known.contains(&hash(id)) || self.known.contains(&hash(attempt))
+    }
+
+    /// Whether this is the token in the Secret.
+    pub fn are_current(&self, id: &str, attempt: &str) -> bool {
+        self.current.is_some_and(|current| current == hash(id) || current == hash(attempt))
+    }
+}
+
+/// Not kept anywhere: the same within a process is enough.
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// As much of a role as the projection needs, read without demands on the rest.
@@ -47,13 +91,42 @@ struct WireSpec {
 #[serde(rename_all = "camelCase", default)]
 struct WireStatus {
     conditions: Vec<Condition>,
+    kind: String,
+    subject: String,
     current: Option<WireRecord>,
+    intent: Option<WireRecord>,
+    predecessors: Vec<WireRecord>,
+    unsettled: Vec<WireRecord>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct WireRecord {
+    attempt: String,
+    #[serde(rename = "tokenID")]
+    token_id: Option<String>,
+    subject: String,
+    source: Source,
     expires_at: Option<Time>,
+}
+
+impl WireRecord {
+    fn hash(&self) -> u64 {
+        match &self.token_id {
+            Some(id) if self.source == Source::Reply => hash(id),
+            _ => hash(&self.attempt),
+        }
+    }
+}
+
+impl WireStatus {
+    fn tokens(&self) -> Option<Box<Tokens>> {
+        let rest = self.intent.iter().chain(&self.predecessors).chain(&self.unsettled);
+        let all: Vec<&WireRecord> = self.current.iter().chain(rest).collect();
+        let subject = all.first()?.subject.as_str().into();
+        let known = all.iter().map(|record| record.hash()).collect();
+        Some(Box::new(Tokens { subject, current: self.current.as_ref().map(WireRecord::hash), known }))
+    }
 }
 
 impl From<Wire> for Slim {
@@ -61,12 +134,17 @@ impl From<Wire> for Slim {
         let namespace = wire.metadata.namespace.clone().unwrap_or_default();
         let reference = wire.spec.config_ref;
         let status = wire.status.unwrap_or_default();
-        let ready = status.conditions.into_iter().find(|c| c.type_ == "Ready");
+        let tokens = status.tokens();
+        let created = wire.metadata.creation_timestamp.as_ref();
+        let ready = status.conditions.iter().find(|c| c.type_ == "Ready");
         Slim {
             config: (reference.namespace.unwrap_or(namespace), reference.name),
             held: wire.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER_REVOKE),
-            ready: ready.map_or_else(Default::default, |c| (short(c.status), short(c.reason))),
+            ready: ready.map_or_else(Default::default, |c| (short(&c.status), short(&c.reason))),
             expires_at: status.current.and_then(|c| c.expires_at).map(|t| t.0.as_second()),
+            slot: slot(&status.kind, &status.subject),
+            created_at: created.map_or(0, |t| t.0.as_second()),
+            tokens,
             metadata: ObjectMeta {
                 name: wire.metadata.name,
                 namespace: wire.metadata.namespace,
@@ -79,10 +157,15 @@ impl From<Wire> for Slim {
     }
 }
 
+fn slot(kind: &str, subject: &str) -> Option<Box<str>> {
+    let is_slot = [Kind::Organization, Kind::TeamLegacy].iter().any(|slot| slot.as_str() == kind);
+    is_slot.then(|| format!("{kind}/{subject}").into())
+}
+
 /// The words that nearly all roles share are not stored ten thousand times.
-fn short(word: String) -> Cow<'static, str> {
-    let known = ["True", "False"].into_iter().chain(crate::api::RoleReason::ALL.iter().map(|r| r.as_str()));
-    known.into_iter().find(|k| *k == word).map_or(Cow::Owned(word), Cow::Borrowed)
+fn short(word: &str) -> Cow<'static, str> {
+    let known = ["True", "False"].into_iter().chain(RoleReason::ALL.iter().map(|r| r.as_str()));
+    known.into_iter().find(|k| *k == word).map_or_else(|| Cow::Owned(word.to_owned()), Cow::Borrowed)
 }
 
 impl Resource for Slim {

@@ -22,7 +22,7 @@ use super::namespaces::Namespaces;
 use super::slim::Slim;
 use super::startup::Leading;
 use super::wakes::Wakes;
-use super::{Operator, Scope, roles};
+use super::{Operator, Scope, roles, sweep};
 use crate::accounts::ConfigKey;
 use crate::api::TerraformCloudConfig;
 use crate::api::names::{GROUP, LABEL_MANAGED_BY, LABEL_ROLE, OPERATOR};
@@ -51,13 +51,13 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     };
     let (wakes, role_wakes) = Wakes::new(&namespaces);
     let (config_wakes, wakes_of_configs) = Wakes::new(&namespaces);
-    let (removed, removals) = unbounded();
+    let (news, told_news) = unbounded();
     let (config_removed, config_removals) = unbounded();
     let (mut feeds, mut scopes) = (Vec::new(), Vec::new());
     for (scope, (namespace, (role_wakes, config_wakes))) in
         namespaces.iter().zip(role_wakes.into_iter().zip(wakes_of_configs)).enumerate()
     {
-        let (role_store, roles) = watch_roles(&client, namespace.as_deref(), removed.clone());
+        let (role_store, roles) = watch_roles(&client, namespace.as_deref(), news.clone());
         let (config_store, configs) = watch_configs(&client, namespace.as_deref(), config_removed.clone());
         feeds.push(Feed { scope, roles, configs, role_wakes, config_wakes });
         scopes.push(Scope { roles: role_store, configs: config_store });
@@ -80,9 +80,10 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     });
     let mut helpers = vec![
         tokio::spawn(watch_places),
-        tokio::spawn(told_of_removals(operator.clone(), removals)),
+        tokio::spawn(told_of_roles(operator.clone(), told_news)),
         tokio::spawn(told_of_removed_configs(operator.clone(), config_removals)),
         tokio::spawn(show_budgets(operator.clone())),
+        tokio::spawn(sweep::run(operator.clone())),
     ];
     for namespace in namespaces {
         helpers.push(tokio::spawn(told_of_secrets(operator.clone(), client.clone(), namespace)));
@@ -149,14 +150,22 @@ where
 
 type Watched<K> = (reflector::Store<K>, BoxStream<'static, watcher::Result<K>>);
 
-fn watch_roles(client: &kube::Client, namespace: Option<&str>, removed: UnboundedSender<Slim>) -> Watched<Slim> {
-    let (store, writer) = reflector::store();
+fn watch_roles(client: &kube::Client, namespace: Option<&str>, news: UnboundedSender<News>) -> Watched<Slim> {
+    let (store, writer) = reflector::store::<Slim>();
+    let before = store.clone();
     let stream = watcher(scoped::<Slim>(client, namespace), watcher::Config::default().page_size(PAGE))
         .default_backoff()
+        // Before the store, which still says how it was.
         .inspect(move |event| {
-            if let Ok(watcher::Event::Delete(role)) = event {
-                let _ = removed.unbounded_send(role.clone());
-            }
+            let told = match event {
+                Ok(watcher::Event::Delete(role)) => News::Removed(role.clone()),
+                Ok(watcher::Event::Apply(role)) => match before.get(&ObjectRef::from_obj(role)) {
+                    Some(waiting) if waiting.waits() => News::Answered(waiting),
+                    _ => return,
+                },
+                _ => return,
+            };
+            let _ = news.unbounded_send(told);
         })
         .reflect(writer)
         .applied_objects();
@@ -196,12 +205,27 @@ enum Removed {
     Perhaps,
 }
 
-/// A role that is gone is forgotten. Its config, which may wait for it, is told, and so are the roles that its slot was held against.
-async fn told_of_removals(operator: Arc<Operator>, mut removals: UnboundedReceiver<Slim>) {
-    while let Some(role) = removals.next().await {
-        operator.memory.remove(role.metadata.uid.as_deref().unwrap_or_default());
-        operator.configs.wake(&role.config);
-        operator.wake_conflicting();
+/// What the watch says of a role that others may wait for.
+enum News {
+    /// It is gone.
+    Removed(Slim),
+    /// It waited for a slot, and something about it has changed.
+    Answered(Arc<Slim>),
+}
+
+/// A role that is gone is forgotten. Its config, which may wait for it, is told, and so are the roles that wait for its slot.
+async fn told_of_roles(operator: Arc<Operator>, mut news: UnboundedReceiver<News>) {
+    while let Some(news) = news.next().await {
+        match news {
+            News::Removed(role) => {
+                operator.memory.remove(role.metadata.uid.as_deref().unwrap_or_default());
+                operator.configs.wake(&role.config);
+                if role.slot.is_some() {
+                    operator.wake_waiting(None);
+                }
+            }
+            News::Answered(role) => operator.wake_waiting(Some(&role)),
+        }
     }
 }
 

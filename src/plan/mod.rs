@@ -149,9 +149,9 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
     let retry = match &unproven {
         Some(_) => Some(HIDDEN_RETRY),
         // Another's Secret is not watched: that it went is noticed so.
-        None => {
-            (verdict.state == State::Working || verdict.reason == RoleReason::SecretConflict).then_some(WORKING_RETRY)
-        }
+        None if verdict.state == State::Working || verdict.reason == RoleReason::SecretConflict => Some(WORKING_RETRY),
+        // That the holder of a slot went is told by the watch, unless the watch missed it.
+        None => (verdict.reason == RoleReason::Conflict).then_some(HIDDEN_RETRY),
     };
     rest(o, Some(&terms), unproven.as_ref().unwrap_or(&verdict), retry)
 }

@@ -195,22 +195,36 @@ impl Client {
     /// # Errors
     /// `Malformed` also if one token of a page can't be read: a list with a gap would prove an absence that is none.
     pub async fn list(&self, class: Class, scope: &ListScope) -> Result<Listing, Error> {
+        let mut seen = HashSet::new();
+        let mut tokens = Vec::new();
+        let take = |page: Vec<TokenInfo>| tokens.extend(page.into_iter().filter(|token| seen.insert(token.id.clone())));
+        let total = self.visit(class, scope, take).await?;
+        Ok(Listing { tokens, total })
+    }
+
+    /// All tokens of a scope, page by page as they come: nothing is kept. A list that shifts meanwhile may show one twice, or miss one.
+    /// Gives TFC's count, where its pages agree on one.
+    ///
+    /// # Errors
+    /// As [`Client::list`].
+    pub async fn visit(
+        &self,
+        class: Class,
+        scope: &ListScope,
+        mut take: impl FnMut(Vec<TokenInfo>),
+    ) -> Result<Option<u64>, Error> {
         // A user's list is whole unless pages are asked for (API page "User Tokens").
         let size = match scope {
             ListScope::User { .. } => None,
             ListScope::Organization { .. } => Some(PAGE_SIZE),
         };
         let mut pages = Pages::new(scope.path()?, size, None);
-        let mut seen = HashSet::new();
-        let mut tokens = Vec::new();
         while let Some(call) = pages.next() {
             let page: Document<Vec<TokenResource>> = document(Effect::Read, &self.send(class, &call).await?)?;
             pages.after(&page)?;
-            tokens.extend(
-                page.data.into_iter().map(TokenResource::into_info).filter(|token| seen.insert(token.id.clone())),
-            );
+            take(page.data.into_iter().map(TokenResource::into_info).collect());
         }
-        Ok(Listing { tokens, total: pages.total() })
+        Ok(pages.total())
     }
 
     /// A token, by its id.

@@ -67,7 +67,7 @@ impl Error {
         Error { kind, words: printable(words.as_ref(), MAX_WORDS), status: None, token_id: None, again: false }
     }
 
-    pub(super) fn rejected(words: impl AsRef<str>) -> Error {
+    pub(crate) fn rejected(words: impl AsRef<str>) -> Error {
         Error::new(Kind::Rejected, words)
     }
 

@@ -1,0 +1,58 @@
+//! Consistent lists of metadata, page by page: nothing is kept.
+
+use http::Method;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
+
+use super::call::Call;
+use super::secrets::SecretMeta;
+use super::{Cluster, ClusterError};
+use crate::api::names::{LABEL_MANAGED_BY, OPERATOR};
+
+/// Objects a page.
+const PAGE: u32 = 250;
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    metadata: PageMeta,
+    #[serde(default)]
+    items: Vec<SecretMeta>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PageMeta {
+    #[serde(rename = "continue")]
+    next: String,
+}
+
+impl Cluster {
+    /// Shows the metadata of each role of all namespaces to `visit`, as it stood when the list began or later.
+    pub async fn visit_roles(&self, visit: impl FnMut(ObjectMeta)) -> Result<(), ClusterError> {
+        self.visit("/apis/terraformcloud.dev/v1alpha1/terraformcloudroles", "", visit).await
+    }
+
+    /// The same of each Secret that carries the operator's label.
+    pub async fn visit_secrets(&self, visit: impl FnMut(ObjectMeta)) -> Result<(), ClusterError> {
+        self.visit("/api/v1/secrets", &format!("&labelSelector={LABEL_MANAGED_BY}%3D{OPERATOR}"), visit).await
+    }
+
+    async fn visit(&self, path: &str, selector: &str, mut visit: impl FnMut(ObjectMeta)) -> Result<(), ClusterError> {
+        let mut next = String::new();
+        loop {
+            let query = match next.as_str() {
+                "" => format!("limit={PAGE}{selector}"),
+                next => format!("limit={PAGE}{selector}&continue={next}"),
+            };
+            let page: Page =
+                self.call(Call::new(Method::GET, path.to_owned()).query(&query).metadata_only().list()).await?;
+            page.items.into_iter().for_each(|item| visit(item.metadata));
+            // The API server makes it URL-safe base64.
+            next = page.metadata.next;
+            if next.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+}
