@@ -1,10 +1,10 @@
 //! Wires watches to the loops of roles and configs, and runs them for as long as this process leads.
 
 mod configs;
-mod memory;
+pub mod memory;
 mod namespaces;
-mod roles;
-mod slim;
+pub mod roles;
+pub mod slim;
 mod startup;
 mod sweep;
 mod wakes;

@@ -8,12 +8,13 @@ use kube::runtime::controller::Action;
 use tracing::{debug, error, warn};
 
 use super::Operator;
-use super::memory::{Entry, Rested, Tried, Waiting, is_newer, retry_in};
+use super::memory::{Entry, Memory, Rested, Tried, Waiting, is_newer, retry_in};
 use super::slim::Slim;
-use crate::act::{self, After, act};
+use crate::accounts::ConfigKey;
+use crate::act::{self, After, World, act};
 use crate::boottime::BootInstant;
 use crate::cluster::ClusterError;
-use crate::observe::Round;
+use crate::observe::{Namespace, Round};
 use crate::plan::observed::{Secret, Trouble, TroubleKind};
 use crate::plan::step::{Rest, Step};
 use crate::plan::{plan, wishes};
@@ -23,12 +24,33 @@ const MOST_STEPS: usize = 80;
 /// How often a round begins anew at once because something changed under it.
 const MOST_ROUNDS: usize = 6;
 
+/// What the loop of a role needs of the operator.
+#[derive(Clone, Copy)]
+pub struct Host<'a> {
+    /// What the steps need.
+    pub world: &'a World,
+    /// What is kept of roles between their rounds.
+    pub memory: &'a Memory,
+    /// What is known of a namespace.
+    pub namespace: &'a (dyn Fn(&str) -> Namespace + Sync),
+    /// A role met a failure that may be its config's: the config has to be asked about anew.
+    pub doubt: &'a (dyn Fn(&ConfigKey) + Sync),
+}
+
 /// Serves one role. A round that has begun is finished even if the controller is told to stop: a value between its mint and its Secret
 /// is nowhere else.
 pub async fn reconcile(slim: Arc<Slim>, operator: Arc<Operator>) -> Result<Action, std::convert::Infallible> {
-    let round = tokio::spawn(async move { serve(&slim, &operator).await });
+    let round = tokio::spawn(async move {
+        let host = Host {
+            world: &operator.world,
+            memory: &operator.memory,
+            namespace: &|name| operator.namespaces.get(name),
+            doubt: &|config| operator.configs.recheck(config),
+        };
+        serve(&slim, host).await
+    });
     Ok(match round.await {
-        Ok(action) => action,
+        Ok(next) => next.map_or_else(Action::await_change, Action::requeue),
         Err(panicked) => {
             error!(%panicked, "a round ended in a panic");
             Action::requeue(Duration::from_secs(60))
@@ -36,76 +58,77 @@ pub async fn reconcile(slim: Arc<Slim>, operator: Arc<Operator>) -> Result<Actio
     })
 }
 
-async fn serve(slim: &Slim, operator: &Operator) -> Action {
+/// Serves one role as the watch shows it. Returns when to look again unless something changes before.
+pub async fn serve(slim: &Slim, host: Host<'_>) -> Option<Duration> {
     let (namespace, name) = (slim.metadata.namespace.as_deref(), slim.metadata.name.as_deref());
     let (Some(namespace), Some(name), Some(uid)) = (namespace, name, slim.metadata.uid.as_deref()) else {
-        return Action::await_change();
+        return None;
     };
-    let session = operator.world.accounts.session(&slim.config);
+    let session = host.world.accounts.session(&slim.config);
     // A config that has not been asked about yet says nothing: neither a status nor a token may change for it.
     if session.as_ref().is_some_and(|s| matches!(&s.account, Err(unready) if unready.reason.is_none())) {
-        return Action::await_change();
+        return None;
     }
-    let entry = operator.memory.get(uid);
+    let entry = host.memory.get(uid);
     let epoch = session.as_ref().map(|s| s.epoch);
     if let Some(rested) = &entry.rested {
         let version = slim.metadata.resource_version.as_deref().unwrap_or_default();
         let same = !is_newer(version, &rested.role) && rested.epoch == epoch;
         let now = BootInstant::now();
         match rested.until {
-            None if same => return Action::await_change(),
-            Some(until) if same && until > now => return Action::requeue(until.saturating_duration_since(now)),
+            None if same => return None,
+            Some(until) if same && until > now => return Some(until.saturating_duration_since(now)),
             _ => {}
         }
     }
     let started = BootInstant::now();
-    let action = rounds(operator, (namespace, name), uid, entry, epoch).await;
-    operator.world.metrics.reconciled(started.elapsed());
-    action
+    let next = rounds(host, (namespace, name), uid, entry, epoch).await;
+    host.world.metrics.reconciled(started.elapsed());
+    next
 }
 
-async fn rounds(operator: &Operator, at: (&str, &str), uid: &str, mut entry: Entry, epoch: Option<u64>) -> Action {
+async fn rounds(host: Host<'_>, at: (&str, &str), uid: &str, mut entry: Entry, epoch: Option<u64>) -> Option<Duration> {
     entry.rested = None;
-    let swept = operator.memory.take_pointer(uid);
+    let swept = host.memory.take_pointer(uid);
     for _ in 0..MOST_ROUNDS {
-        let place = operator.namespaces.get(at.0);
-        let mut round = match Round::begin(&operator.world, at, entry.verified.clone(), place).await {
+        let place = (host.namespace)(at.0);
+        let mut round = match Round::begin(host.world, at, entry.verified.clone(), place).await {
             Ok(Some(round)) if round.uid() == uid => round,
             Ok(_) => {
-                operator.memory.remove(uid);
-                return Action::await_change();
+                host.memory.remove(uid);
+                return None;
             }
             Err(error) => {
-                point_again(operator, uid, swept);
-                return unreadable(operator, at, uid, entry, &error);
+                point_again(host, uid, swept);
+                return unreadable(host, at, uid, entry, &error);
             }
         };
-        let tried = tried(&round, operator, epoch);
+        let tried = tried(&round, host, epoch);
         round.trouble = remaining(&entry, &tried);
         round.failures = entry.failures;
         round.swept = swept;
-        match steps(operator, &mut round).await {
+        match steps(host, &mut round).await {
             Ended::Rest(rest) => {
-                point_again(operator, uid, swept && round.trouble.is_some());
-                return settle(operator, uid, entry, round, rest, tried).await;
+                point_again(host, uid, swept && round.trouble.is_some());
+                return settle(host, uid, entry, round, rest, tried).await;
             }
             Ended::Changed => {}
             Ended::Done => {
-                operator.memory.put(uid, Entry { verified: round.verified, ..Entry::default() });
-                return Action::await_change();
+                host.memory.put(uid, Entry { verified: round.verified, ..Entry::default() });
+                return None;
             }
         }
     }
     debug!(namespace = at.0, role = at.1, "it changes all the time; again in a second");
-    point_again(operator, uid, swept);
-    operator.memory.put(uid, entry);
-    Action::requeue(Duration::from_secs(1))
+    point_again(host, uid, swept);
+    host.memory.put(uid, entry);
+    Some(Duration::from_secs(1))
 }
 
 /// What a sweep pointed at was not looked at yet.
-fn point_again(operator: &Operator, uid: &str, swept: bool) {
+fn point_again(host: Host<'_>, uid: &str, swept: bool) {
     if swept {
-        operator.memory.point_at(uid);
+        host.memory.point_at(uid);
     }
 }
 
@@ -115,16 +138,16 @@ enum Ended {
     Done,
 }
 
-async fn steps(operator: &Operator, round: &mut Round) -> Ended {
+async fn steps(host: Host<'_>, round: &mut Round) -> Ended {
     for _ in 0..MOST_STEPS {
-        let observed = round.observed(&operator.world);
+        let observed = round.observed(host.world);
         let step = plan(&observed);
         if let Step::Rest(rest) = step {
             return Ended::Rest(rest);
         }
         let failed = round.failed;
         let name = act::name(&step);
-        match act(&operator.world, round, step).await {
+        match act(host.world, round, step).await {
             After::Plan => {}
             After::Observe => return Ended::Changed,
             After::Done => return Ended::Done,
@@ -136,7 +159,7 @@ async fn steps(operator: &Operator, round: &mut Round) -> Ended {
             debug!(namespace = round.namespace(), role = round.name(), step = name, kind = ?trouble.kind, "{}", trouble.words);
             // A mint without a reply may be an outage that has begun: then no further attempt is sent into it.
             if matches!(trouble.kind, TroubleKind::Unauthorized | TroubleKind::Unreachable | TroubleKind::Ambiguous) {
-                operator.configs.recheck(&round.role.config_key());
+                (host.doubt)(&round.role.config_key());
             }
         }
     }
@@ -146,15 +169,15 @@ async fn steps(operator: &Operator, round: &mut Round) -> Ended {
 
 /// Writes the status that the rest asks for, and keeps what the round came to.
 async fn settle(
-    operator: &Operator,
+    host: Host<'_>,
     uid: &str,
     mut entry: Entry,
     mut round: Round,
     rest: Rest,
     tried: Tried,
-) -> Action {
-    for stray in rest.strays.iter().filter(|stray| operator.memory.is_news(&stray.id)) {
-        crate::report::stray(&operator.world, &round, stray).await;
+) -> Option<Duration> {
+    for stray in rest.strays.iter().filter(|stray| host.memory.is_news(&stray.id)) {
+        crate::report::stray(host.world, &round, stray).await;
     }
     let wake = rest.wake_in.map(|span| span.max(SignedDuration::ZERO).unsigned_abs());
     if round.failed {
@@ -169,12 +192,12 @@ async fn settle(
     }
     entry.verified = round.verified.clone();
     if let Some(status) = rest.status
-        && let Err(error) = act::status::write(&operator.world, &mut round, &status).await
+        && let Err(error) = act::status::write(host.world, &mut round, &status).await
     {
         debug!(namespace = round.namespace(), role = round.name(), %error, "status not written");
-        operator.memory.put(uid, entry);
+        host.memory.put(uid, entry);
         let pause = if error == ClusterError::Conflict { Duration::from_millis(50) } else { Duration::from_secs(2) };
-        return Action::requeue(pause);
+        return Some(pause);
     }
     let version = match &round.secret {
         Secret::Ours(secret) => Some(secret.resource_version.clone()),
@@ -187,16 +210,16 @@ async fn settle(
         epoch: tried.epoch,
         until: wake.map(|wake| BootInstant::now() + wake),
     });
-    if !operator.memory.put(uid, entry) {
-        return Action::requeue(Duration::ZERO);
+    if !host.memory.put(uid, entry) {
+        return Some(Duration::ZERO);
     }
-    wake.map_or_else(Action::await_change, Action::requeue)
+    wake
 }
 
-fn tried(round: &Round, operator: &Operator, epoch: Option<u64>) -> Tried {
+fn tried(round: &Round, host: Host<'_>, epoch: Option<u64>) -> Tried {
     Tried {
         generation: round.role.metadata.generation,
-        wishes: wishes(&round.observed(&operator.world)),
+        wishes: wishes(&round.observed(host.world)),
         epoch,
         going: round.role.metadata.deletion_timestamp.is_some(),
     }
@@ -210,10 +233,10 @@ fn remaining(entry: &Entry, tried: &Tried) -> Option<Trouble> {
     Some(Trouble { retry_in, ..waiting.trouble.clone() })
 }
 
-fn unreadable(operator: &Operator, at: (&str, &str), uid: &str, mut entry: Entry, error: &ClusterError) -> Action {
+fn unreadable(host: Host<'_>, at: (&str, &str), uid: &str, mut entry: Entry, error: &ClusterError) -> Option<Duration> {
     entry.failures = entry.failures.saturating_add(1);
     let pause = retry_in(TroubleKind::Cluster, entry.failures, uid).unsigned_abs();
     warn!(namespace = at.0, role = at.1, %error, "the role could not be read; again in {pause:?}");
-    operator.memory.put(uid, entry);
-    Action::requeue(pause)
+    host.memory.put(uid, entry);
+    Some(pause)
 }
