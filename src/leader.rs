@@ -72,10 +72,14 @@ struct Elected {
     clock: Clock,
 }
 
+/// Where an election stands for one candidate that has won it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub enum State {
     /// Leads until `end`, unless renewed.
-    Leading { end: BootInstant },
+    Leading {
+        /// The Lease's end.
+        end: BootInstant,
+    },
     /// Given up or taken by another.
     Lost,
 }
@@ -86,6 +90,13 @@ impl Leadership {
     /// For `--leader-elect=false`: leads from the start and for good.
     pub fn always() -> Leadership {
         Leadership(None)
+    }
+
+    /// For an election that is held elsewhere, and tells here how it stands.
+    pub fn told(state: watch::Receiver<State>) -> Leadership {
+        let (ask_release, _) = mpsc::channel(1);
+        let clock: Clock = Arc::new(BootInstant::now);
+        Leadership(Some(Arc::new(Elected { state, released: AtomicBool::new(false), ask_release, clock })))
     }
 
     /// Waits until `candidate` leads, however long, then keeps renewing in a task of its own until [`release`] or until

@@ -102,7 +102,7 @@ impl Round {
         let session = world.accounts.session(&key);
         let mut random = [0; 20];
         // Without randomness no attempt can be named: the zeros would be used twice. The kernel's source does not fail once it is up.
-        let random_is_there = getrandom::fill(&mut random).is_ok();
+        let random_is_there = (world.random)(&mut random);
         let mut trouble = self.trouble.clone();
         if !random_is_there {
             trouble = Some(Trouble::new(TroubleKind::Cluster, "the machine's source of randomness failed".into()));

@@ -37,6 +37,8 @@ pub struct World {
     pub own_namespace: String,
     /// How long a request that got no reply may still land.
     pub settling_time: SignedDuration,
+    /// Fills what it is given with randomness; says whether it could.
+    pub random: fn(&mut [u8]) -> bool,
 }
 
 /// What comes after a step.

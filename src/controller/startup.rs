@@ -94,6 +94,7 @@ impl Process {
                 installation,
                 own_namespace: self.own_namespace.clone(),
                 settling_time: SignedDuration::try_from(settings.settling_time).unwrap_or(SignedDuration::from_mins(2)),
+                random: |bytes| getrandom::fill(bytes).is_ok(),
             };
             Leading { world, salt: self.salt.clone() }
         };

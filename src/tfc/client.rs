@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::budget::{Budget, Class};
+use super::carrier::{Carrier, Https, LIMITS, Limits};
 use super::connection::{ConnectError, Connection};
 use super::error::{Effect, Error, Kind};
 use super::exchange::{Exchange, Gate, document};
@@ -16,7 +17,7 @@ use super::model::{AccountInfo, Deleted, Listing, Minted, OrganizationInfo, Team
 use super::observer::Observer;
 use super::subject::{ListScope, Owner, Path, Slot};
 use super::token::TokenValue;
-use super::transport::{Call, LIMITS, Limits, OBJECT_BYTES, PAGE_BYTES, Reply, Transport};
+use super::transport::{Call, OBJECT_BYTES, PAGE_BYTES, Reply, Transport};
 use super::wire::{AccountResource, Document, OrganizationResource, TeamResource, TokenResource, TokenSecret};
 use crate::clock::ServerClock;
 
@@ -65,7 +66,23 @@ impl Client {
         observer: Arc<dyn Observer>,
         limits: Limits,
     ) -> Result<Client, ConnectError> {
-        let transport = Transport::new(connection, token, limits)?;
+        let carrier = Arc::new(Https::new(connection, limits)?);
+        Client::over(carrier, connection, token, budget, clock, observer)
+    }
+
+    /// Makes a client whose requests another carrier takes.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn over(
+        carrier: Arc<dyn Carrier>,
+        connection: &Connection,
+        token: &TokenValue,
+        budget: Arc<Budget>,
+        clock: Arc<ServerClock>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Client, ConnectError> {
+        let transport = Transport::new(carrier, connection, token)?;
         Ok(Client { exchange: Arc::new(Exchange { transport, clock, observer }), budget, gate: None })
     }
 

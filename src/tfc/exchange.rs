@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::budget::{Budget, Class};
+use super::carrier::{BodyFault, Failure};
 use super::error::{Effect, Error, Kind, judge};
 use super::observer::{CallOutcome, Observer};
-use super::transport::{BodyFault, Call, Failure, Reply, Transport};
+use super::transport::{Call, Reply, Transport};
 use super::wire;
 use crate::boottime::BootInstant;
 use crate::clock::ServerClock;

@@ -2,7 +2,7 @@
 //!
 //! - [`client`](Client): the calls.
 //! - `exchange`: one call's requests: budget, gate, repetitions, judgement.
-//! - `transport`: one HTTP request; `connection`: where to.
+//! - `transport`: one HTTP request; `carrier`: what takes it there; `connection`: where to.
 //! - `wire`: JSON:API as it is read; `model`: what comes of it.
 //! - `error`: what a failure means for what comes next.
 //! - [`Budget`]: how often an account may call, and who goes first. [`crate::clock::ServerClock`]: TFC's time.
@@ -11,6 +11,7 @@
 //! What is deliberately absent: policy (when to mint or revoke), a cache, a repetition of a mint, and any log of a body or a header.
 
 mod budget;
+mod carrier;
 mod client;
 
 mod connection;
@@ -27,6 +28,7 @@ mod wire;
 mod tests;
 
 pub use budget::{Budget, Class, RateCap};
+pub use carrier::{Arrived, BodyFault, Carrier, Failure};
 pub use client::Client;
 
 pub use connection::{ConnectError, Connection};
