@@ -158,7 +158,7 @@ fn watch_roles(client: &kube::Client, namespace: Option<&str>, news: UnboundedSe
         // Before the store, which still says how it was.
         .inspect(move |event| {
             let told = match event {
-                Ok(watcher::Event::Delete(role)) => News::Removed(role.clone()),
+                Ok(watcher::Event::Delete(role)) => News::Removed(Box::new(role.clone())),
                 Ok(watcher::Event::Apply(role)) => match before.get(&ObjectRef::from_obj(role)) {
                     Some(waiting) if waiting.waits() => News::Answered(waiting),
                     _ => return,
@@ -208,7 +208,7 @@ enum Removed {
 /// What the watch says of a role that others may wait for.
 enum News {
     /// It is gone.
-    Removed(Slim),
+    Removed(Box<Slim>),
     /// It waited for a slot, and something about it has changed.
     Answered(Arc<Slim>),
 }

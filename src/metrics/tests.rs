@@ -9,6 +9,7 @@ fn all() -> Metrics {
     metrics.tfc_request("/api/v2/account/details", "GET", "200".to_owned(), Duration::from_millis(300));
     metrics.tfc_request("/api/v2/account/details", "GET", "timed_out".to_owned(), Duration::from_secs(30));
     metrics.budget_left("app.terraform.io", "user-1", 12.5);
+    metrics.swept("app.terraform.io", "user-1", true, 2);
     metrics.leading(true);
     metrics.reconciled(Duration::from_millis(20));
     metrics.watch_roles(Box::new(|visit| {
@@ -44,6 +45,8 @@ fn names_types_and_values() {
         "tfc_token_operator_tfc_request_duration_seconds_count{route=\"/api/v2/account/details\",method=\"GET\"} 2",
         "# TYPE tfc_token_operator_tfc_budget_left gauge",
         "tfc_token_operator_tfc_budget_left{host=\"app.terraform.io\",account=\"user-1\"} 12.5",
+        "tfc_token_operator_sweeps_total{outcome=\"complete\"} 1",
+        "tfc_token_operator_unknown_tokens{host=\"app.terraform.io\",account=\"user-1\"} 2",
         "# TYPE tfc_token_operator_leader gauge",
         "tfc_token_operator_leader 1",
         "# TYPE tfc_token_operator_reconcile_duration_seconds histogram",
@@ -80,6 +83,7 @@ fn every_metric_is_typed_once_and_has_a_help_that_is_a_sentence() {
 fn without_roles_the_rest_is_rendered_and_an_account_is_forgotten() {
     let metrics = Metrics::new();
     metrics.budget_left("h", "a", 1.0);
+    metrics.swept("h", "a", true, 1);
     assert!(metrics.clone().render().contains("tfc_budget_left{host=\"h\",account=\"a\"} 1.0"));
     metrics.forget_budget("h", "a");
     let text = metrics.render();

@@ -252,6 +252,13 @@ impl Stage {
         self.roles().patch(name, &params, &Patch::Merge(patch)).await.expect("the role can be changed");
     }
 
+    /// Takes all that the operator knows of a role out of its status, as a restore from a backup does.
+    pub async fn wipe_status(&self, name: &str) {
+        let nothing = json!({"status": null});
+        let params = PatchParams::default();
+        self.roles().patch_status(name, &params, &Patch::Merge(nothing)).await.expect("the status can be wiped");
+    }
+
     /// Changes a config.
     pub async fn patch_config(&self, name: &str, patch: Value) {
         let params = PatchParams::default();

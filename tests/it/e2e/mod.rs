@@ -14,6 +14,7 @@ mod scale;
 mod secret;
 mod slots;
 mod suspend;
+mod sweep;
 mod team;
 mod telling;
 mod trust;

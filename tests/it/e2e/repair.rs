@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use serde_json::{Value, json};
 
 use crate::stage::{SOON, Stage, current, keys, predecessors, ready, token_id};
@@ -164,11 +164,7 @@ async fn a_wiped_status_is_rebuilt_from_the_secret_without_a_new_token() {
     let stage = Stage::with(&["--settling-time=2s"]).await;
     let (first, value) = issued(&stage, json!({})).await;
     let before = stage.roles().get("shop").await.expect("the role").status.expect("a status");
-    let nothing = json!({"status": {
-        "conditions": null, "observedGeneration": null, "kind": null, "subject": null, "secret": null, "subjectID": null,
-        "current": null, "handled": null, "renewAt": null,
-    }});
-    stage.roles().patch_status("shop", &PatchParams::default(), &Patch::Merge(nothing)).await.expect("a status");
+    stage.wipe_status("shop").await;
     let role = stage.role_until("shop", "its record to be back", |role| current(role).as_deref() == Some(&first)).await;
     let after = role.status.clone().expect("a status");
     assert_eq!(after.current.as_ref().map(|c| &c.expires_at), before.current.as_ref().map(|c| &c.expires_at));
