@@ -131,6 +131,11 @@ impl Rendering {
         meta.owner_references.iter().flatten().any(|r| Some(r.uid.as_str()) == self.owner["uid"].as_str())
     }
 
+    /// What it says that it holds.
+    pub fn held(&self) -> Option<&Held> {
+        self.record.held.as_ref()
+    }
+
     /// Names of the data keys, for a Secret whose own record was removed.
     pub fn keys(&self) -> &BTreeSet<String> {
         &self.record.keys

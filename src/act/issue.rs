@@ -155,12 +155,15 @@ async fn store(
                             &world.installation,
                             false,
                         );
-                        if let (Some(meta), true) = (meta, holds(&seen, &order.attempt)) {
+                        let held = held_in(&seen);
+                        if let (Some(meta), true) = (meta, held.is_some() && held == rendering.held()) {
                             return Written::Won { meta: Box::new(meta), doubtful };
                         }
-                        // A create without an answer may still land; and a Secret whose record was removed may hold this very token.
+                        // A create without an answer may still land; and a Secret whose record was removed, or names this attempt in
+                        // other words than ours, may hold this very token.
                         let illegible = matches!(&seen, Secret::Ours(secret) if secret.record.is_none());
-                        let may_land = doubtful && order.secret.is_none() || illegible;
+                        let edited = held.is_some_and(|held| held.attempt == order.attempt);
+                        let may_land = doubtful && (order.secret.is_none() || edited) || illegible;
                         if !order.subject.is_slot() || !still_ours(client, order, token_id).await {
                             return Written::Lost { may_land };
                         }
@@ -184,9 +187,10 @@ async fn store(
     }
 }
 
-fn holds(secret: &Secret, attempt: &str) -> bool {
-    let Secret::Ours(secret) = secret else { return false };
-    secret.record.as_ref().and_then(|r| r.held.as_ref()).is_some_and(|held| held.attempt == attempt)
+/// What a Secret says that it holds. The attempt's name alone says little: tenants read it in the role's status.
+fn held_in(secret: &Secret) -> Option<&Held> {
+    let Secret::Ours(secret) = secret else { return None };
+    secret.record.as_ref()?.held.as_ref()
 }
 
 async fn still_ours(client: &Client, order: &Order, token_id: &str) -> bool {
