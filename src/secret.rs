@@ -190,7 +190,7 @@ pub fn view(
 
 fn record_of(meta: &ObjectMeta) -> Option<SecretRecord> {
     let record: SecretRecord = serde_json::from_str(annotation(meta, ANNOTATION_RECORD)?).ok()?;
-    (record.v == VERSION).then_some(record)
+    (record.v == VERSION && record.fits_a_status()).then_some(record)
 }
 
 fn annotation<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {

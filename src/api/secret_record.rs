@@ -9,6 +9,8 @@ use super::{Answers, Record};
 
 /// Version of the annotation's form.
 pub const VERSION: u32 = 1;
+/// Nothing that we write into it is longer: a host has 253 characters and a port, a wish is written down with 128.
+const LONGEST: usize = 512;
 
 /// What a Secret holds. Tenants can write it, so nothing in it is trusted beyond what TFC confirms.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,19 @@ pub struct SecretRecord {
     pub labels: BTreeSet<String>,
     /// Annotations of ours.
     pub annotations: BTreeSet<String>,
+}
+
+impl SecretRecord {
+    /// What of it can come into a status is no longer than a status takes: else a tenant's words would have every write of it refused.
+    pub fn fits_a_status(&self) -> bool {
+        let Answers { rotate, renew, revoke, config_revoke } = &self.answers;
+        let answers = [rotate, renew, revoke, config_revoke].into_iter().flatten();
+        let held = self
+            .held
+            .iter()
+            .flat_map(|held| [&held.attempt, &held.token_id, &held.host, &held.account, &held.subject, &held.digest]);
+        answers.chain(held).all(|text| text.len() <= LONGEST)
+    }
 }
 
 /// The token that stands in the Secret.
