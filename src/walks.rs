@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Mutex as AsyncMutex;
@@ -15,8 +16,8 @@ use crate::marker::Installation;
 use crate::plan::observed::MarkedToken;
 use crate::tfc::{Class, Client, Error, ListScope, TokenInfo};
 
-/// Tokens a page of TFC's lists.
-const PAGE: usize = 100;
+/// How long a walk waits for others to ask: what went wrong for many at once comes due for many at once.
+const GATHERING: Duration = Duration::from_millis(500);
 
 /// A list as an account sees it: host, account, list.
 pub type ListKey = (String, String, ListScope);
@@ -112,6 +113,7 @@ impl List {
         let outcome = match &last.outcome {
             Some(outcome) if last.number > asked => outcome.clone(),
             _ => {
+                tokio::time::sleep(GATHERING).await;
                 last.number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
                 let outcome = walk().await.map(Arc::new);
                 last.outcome = Some(outcome.clone());
@@ -148,8 +150,9 @@ impl Drop for Waiting<'_> {
 /// A list of one page is a snapshot; one of several is not, so absence takes two whole walks with equal counts.
 async fn find(client: &Client, scope: &ListScope, installation: &Installation) -> Result<Found, Error> {
     let mut listing = client.list(Class::Revocation, scope).await?;
+    // TFC counts an organization's tokens, and sends a user's uncounted on one page.
     let mut complete = listing.total.is_some() || matches!(scope, ListScope::User { .. });
-    if matches!(scope, ListScope::Organization { .. }) && listing.tokens.len() >= PAGE {
+    if listing.pages > 1 {
         let again = client.list(Class::Revocation, scope).await?;
         complete = listing.total.is_some() && listing.total == again.total;
         let known: std::collections::HashSet<String> = listing.tokens.iter().map(|token| token.id.clone()).collect();
@@ -165,40 +168,34 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn all_that_ask_while_a_walk_is_under_way_share_the_next_one() {
+    #[tokio::test(start_paused = true)]
+    async fn all_that_ask_before_a_walk_begins_share_it_and_who_asks_later_gets_another() {
         let list = List::default();
         let walks = AtomicU32::new(0);
         let walk = || async {
             walks.fetch_add(1, Ordering::SeqCst);
-            tokio::task::yield_now().await;
+            tokio::time::sleep(GATHERING).await;
             Ok(Found::default())
         };
-        let (first, second, third) = tokio::join!(list.share(walk), list.share(walk), list.share(walk));
+        let late = async {
+            tokio::time::sleep(GATHERING * 3 / 2).await;
+            assert_eq!(walks.load(Ordering::SeqCst), 1, "one is under way");
+            list.share(walk).await
+        };
+        let (first, second, third) = tokio::join!(list.share(walk), list.share(walk), late);
         assert!(first.is_ok() && second.is_ok() && third.is_ok());
-        assert_eq!(
-            walks.load(Ordering::SeqCst),
-            2,
-            "the one that ran when they asked may have missed what they look for"
-        );
+        assert_eq!(walks.load(Ordering::SeqCst), 2, "the one under way may have missed what the third looks for");
         assert!(list.last.lock().await.outcome.is_none(), "nothing is kept");
         drop(list.share(walk).await);
         assert_eq!(walks.load(Ordering::SeqCst), 3);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_walk_that_fails_fails_for_all_that_waited_for_it() {
         let list = List::default();
-        let walks = AtomicU32::new(0);
-        let walk = || async {
-            tokio::task::yield_now().await;
-            match walks.fetch_add(1, Ordering::SeqCst) {
-                0 => Ok(Found::default()),
-                _ => Err(Error::rejected("no")),
-            }
-        };
-        let (_, second, third) = tokio::join!(list.share(walk), list.share(walk), list.share(walk));
-        assert!(second.is_err() && third.is_err());
-        assert_eq!(walks.load(Ordering::SeqCst), 2);
+        let walk = || async { Err(Error::rejected("no")) };
+        let (first, second) = tokio::join!(list.share(walk), list.share(|| async { Ok(Found::default()) }));
+        assert!(first.is_err() && second.is_err());
+        assert!(list.share(|| async { Ok(Found::default()) }).await.is_ok());
     }
 }

@@ -215,12 +215,12 @@ impl Client {
         let mut seen = HashSet::new();
         let mut tokens = Vec::new();
         let take = |page: Vec<TokenInfo>| tokens.extend(page.into_iter().filter(|token| seen.insert(token.id.clone())));
-        let total = self.visit(class, scope, take).await?;
-        Ok(Listing { tokens, total })
+        let (total, pages) = self.visit(class, scope, take).await?;
+        Ok(Listing { tokens, total, pages })
     }
 
     /// All tokens of a scope, page by page as they come: nothing is kept. A list that shifts meanwhile may show one twice, or miss one.
-    /// Gives TFC's count, where its pages agree on one.
+    /// Gives TFC's count, where its pages agree on one, and the number of pages.
     ///
     /// # Errors
     /// As [`Client::list`].
@@ -229,7 +229,7 @@ impl Client {
         class: Class,
         scope: &ListScope,
         mut take: impl FnMut(Vec<TokenInfo>),
-    ) -> Result<Option<u64>, Error> {
+    ) -> Result<(Option<u64>, u32), Error> {
         // A user's list is whole unless pages are asked for (API page "User Tokens").
         let size = match scope {
             ListScope::User { .. } => None,
@@ -241,7 +241,7 @@ impl Client {
             pages.after(&page)?;
             take(page.data.into_iter().map(TokenResource::into_info).collect());
         }
-        Ok(pages.total())
+        Ok((pages.total(), pages.walked))
     }
 
     /// A token, by its id.

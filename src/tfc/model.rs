@@ -48,6 +48,8 @@ pub struct Listing {
     pub tokens: Vec<TokenInfo>,
     /// How many there are by TFC's count; `None` if it gave none, or pages disagreed, that is, the list changed meanwhile.
     pub total: Option<u64>,
+    /// On how many pages they stood. One page is a snapshot.
+    pub pages: u32,
 }
 
 /// What deleting a slot's token came to.

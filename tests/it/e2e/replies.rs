@@ -108,6 +108,30 @@ async fn a_kill_between_mint_and_secret_leaks_nothing() {
 }
 
 #[tokio::test]
+async fn a_crash_with_many_mints_in_flight_costs_a_few_walks_for_all_together() {
+    const ROLES: u64 = 16;
+    let mut stage = Stage::with(&["--settling-time=3s"]).await;
+    let gate = Gate::new();
+    let held = stage.tfc.fault(When::post(USER).times(ROLES), Fault::DelayAfter(Wait::from(&gate)));
+    for n in 0..ROLES {
+        stage.role(&format!("role-{n}"), json!({"user": {"me": true}, "ttl": "1h"})).await;
+    }
+    held.reached(ROLES).await;
+    stage.kill();
+    gate.open();
+    stage.alive_become(ROLES as usize).await;
+    stage.start().await;
+    for n in 0..ROLES {
+        stage.issued(&format!("role-{n}")).await;
+    }
+    stage.alive_become(ROLES as usize).await;
+    assert_eq!(stage.tfc.minted().len() as u64, 2 * ROLES);
+    // One for those that came together, and one for who came while it ran; the sweep's own is the third.
+    let walks = stage.tfc.count("GET", USER);
+    assert!(walks <= 4, "{walks} walks for {ROLES} lost replies");
+}
+
+#[tokio::test]
 async fn a_limit_is_waited_for_and_nothing_is_minted_twice() {
     let stage = Stage::new().await;
     stage.tfc.set_rate_limit(tfc_harness::simulator::RateLimit::FixedWindow(10));
