@@ -28,7 +28,7 @@ use crate::tfc::{Connection, TokenValue};
 /// How often an account that is out of reach is asked again. Its roles wait for the answer instead of each asking by itself.
 const PROBE: Duration = Duration::from_secs(15);
 /// How often a token that TFC refuses is tried again; a changed admin Secret is tried at once.
-const REFUSED: Duration = Duration::from_secs(300);
+const REFUSED: Duration = Duration::from_secs(120);
 
 /// What is kept of the configs between their rounds.
 pub struct Configs {

@@ -157,7 +157,7 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
 }
 
 /// What TFC hides may be shown later (a team made, a right granted): asked again at this pace.
-const HIDDEN_RETRY: SignedDuration = SignedDuration::from_mins(5);
+const HIDDEN_RETRY: SignedDuration = SignedDuration::from_mins(2);
 /// What waits for something that raises no event is looked at again at this pace.
 const WORKING_RETRY: SignedDuration = SignedDuration::from_secs(15);
 
