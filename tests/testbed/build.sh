@@ -4,8 +4,9 @@
 #   build.sh           build what is missing (once per machine; a second run builds nothing)
 #   build.sh --path    print the folder of the programs, build nothing
 #
-# They are kept outside the checkout, in a folder named after their versions and a hash of the modules' files. Where
-# KUBEBUILDER_ASSETS names a folder that has some of them, those are used and only the others are built.
+# They are kept outside the checkout, in a folder named after their versions and a hash of the files of the modules k8s
+# and etcd; etcdutl, which restores snapshots, is of etcd's own version. Where KUBEBUILDER_ASSETS names a folder that has
+# some of them, those are used and only the others are built.
 #
 # To add a program: a `tool` line in its module (`go get -tool PACKAGE`, `go mod tidy`) and a line in `programs`.
 set -euo pipefail
@@ -16,6 +17,7 @@ needed_go=1.26
 # program, module's folder, package, minutes of a cold build on two cores
 programs=(
   "etcd etcd go.etcd.io/etcd/server/v3 2"
+  "etcdutl etcdutl go.etcd.io/etcd/etcdutl/v3 1"
   "kube-apiserver k8s k8s.io/kubernetes/cmd/kube-apiserver 5"
   "kube-controller-manager k8s k8s.io/kubernetes/cmd/kube-controller-manager 2"
 )
@@ -42,6 +44,8 @@ if [[ -z ${HOME:-} ]]; then
 fi
 k8s_version=$(version_of k8s k8s.io/kubernetes)
 etcd_version=$(version_of etcd go.etcd.io/etcd/server/v3)
+etcdutl_version=$(version_of etcdutl go.etcd.io/etcd/etcdutl/v3)
+[[ $etcdutl_version == "$etcd_version" ]] || die "etcdutl $etcdutl_version is not of etcd $etcd_version: pin the same"
 hash=$(cat "$here"/{k8s,etcd}/go.{mod,sum} | sha256sum)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tfc-token-operator/testbed
 built=$cache/k8s-${k8s_version#v}-etcd-${etcd_version#v}-${hash:0:12}/bin
