@@ -16,8 +16,10 @@ endif
 
 # In CI the lock file is law; at a desk, cargo may add the line a new dependency needs.
 LOCKED := $(if $(CI),--locked)
-# --workspace everywhere: one set of features, so that nothing is built twice.
-CARGO_BUILD := cargo build $(LOCKED) --workspace --bins
+# The same packages and features everywhere, so that nothing is built twice. What ships has no fail points: a build without
+# debug assertions refuses them.
+ALL := $(LOCKED) --workspace --features failpoints
+CARGO_BUILD := cargo build $(ALL) --bins
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 OPERATOR := $(PROGRAMS)/tfc-token-operator
 TESTBED := tests/testbed/build.sh
@@ -39,20 +41,21 @@ build: tools ## Build the operator and the test programs (debug)
 .PHONY: check
 check: build ## Formatting, lints, generated files, unit tests; needs no control plane
 	cargo fmt --all --check
-	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --quiet --workspace --no-deps --document-private-items
+	cargo clippy $(ALL) --all-targets -- -D warnings
+	cargo clippy $(LOCKED) --workspace --bins -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(ALL) --quiet --no-deps --document-private-items
 	@generated=$$(mktemp -d); trap 'rm -rf "$$generated"' EXIT; \
 		$(OPERATOR) crds --output-dir "$$generated"; \
 		diff -ru crds "$$generated" || { echo "crds/ is not what the code says: run make generate" >&2; exit 1; }
-	cargo test $(LOCKED) --workspace --lib --bins
+	cargo test $(ALL) --lib --bins
 
 .PHONY: test
 test: check testbed ## Everything: check, then the tests that need a control plane
-	TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(LOCKED) --workspace --test '*'
+	TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --test '*'
 
 .PHONY: generate
 generate: ## Write crds/ and the reference in docs/ from the Rust types
-	UPDATE_GENERATED=1 cargo test $(LOCKED) --lib api::tests
+	UPDATE_GENERATED=1 cargo test $(ALL) --lib api::tests
 
 .PHONY: testbed
 testbed: ## Build a real control plane for the tests, once per machine (about 9 min on two cores)

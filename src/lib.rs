@@ -17,6 +17,7 @@
 //! | [`leader`] | the Lease, and whether anything may be sent | the API server |
 //! | [`report`], [`metrics`], [`log`], [`http`] | events, metrics, logs, probes | |
 //! | [`args`], [`crds`], [`signals`] | flags and settings, the CRDs as YAML, SIGTERM | |
+//! | [`failpoint`] | where tests kill the process; nothing in what ships | nobody |
 //! | [`clock`], [`boottime`], [`duration`] | TFC's time, a clock that counts suspension, Go's durations | nobody |
 //!
 //! ARCHITECTURE.md has the files, the steps and the invariants; docs/protocol.md why the steps are in their order.
@@ -31,6 +32,7 @@ pub mod cluster;
 pub mod controller;
 pub mod crds;
 pub mod duration;
+pub mod failpoint;
 pub mod http;
 #[cfg(test)]
 mod layers;

@@ -10,6 +10,7 @@ use crate::api::names::{
 use crate::api::{Held, Pending, SecretRecord, TerraformCloudRole};
 use crate::cluster::leases::SlotHolder;
 use crate::cluster::{ClusterError, SecretMeta};
+use crate::failpoint;
 use crate::observe::Round;
 use crate::plan::observed::{OurSecret, Reservation, Secret, TroubleKind};
 use crate::plan::step::{Note, Withdrawal};
@@ -38,6 +39,7 @@ pub async fn release(world: &World, round: &mut Round, slot: Option<&Subject>) -
             return cluster_trouble(round, "giving the slot's Lease back", error);
         }
     }
+    failpoint::pass("Release", "given");
     let mut finalizers = round.role.metadata.finalizers.clone().unwrap_or_default();
     finalizers.retain(|f| f != FINALIZER_REVOKE);
     match write_finalizers(world, round, &finalizers).await {
@@ -79,6 +81,7 @@ pub async fn reserve(world: &World, round: &mut Round, subject: &Subject) -> Aft
             return Ok(holder);
         }
         world.cluster.release_slot(&world.own_namespace, slot, &holder.uid).await?;
+        failpoint::pass("Reserve", "freed");
         world.cluster.take_slot(&world.own_namespace, slot, &me).await
     };
     match result.await {
@@ -112,6 +115,7 @@ pub async fn claim(world: &World, round: &mut Round) -> After {
         round.facts.begun.take().map(|attempt| round.facts.gone.insert(attempt));
         return after;
     }
+    failpoint::pass("Claim", "tried");
     let intent = round.role.status.as_ref().and_then(|s| s.intent.clone());
     let (Secret::Ours(secret), Some(intent)) = (round.secret.clone(), intent) else {
         round.facts.claimed = true;

@@ -9,6 +9,7 @@ use super::{After, World, class, tfc_slot, tfc_trouble};
 use crate::api::{Held, Intent};
 use crate::boottime::BootInstant;
 use crate::cluster::{ClusterError, SecretMeta};
+use crate::failpoint;
 use crate::observe::Round;
 use crate::plan::observed::{Secret, TroubleKind};
 use crate::plan::step::Order;
@@ -49,6 +50,7 @@ pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
     };
     let token_id = minted.info.id.clone();
     info!(namespace = round.namespace(), role = round.name(), step = "Issue", token_id, "minted");
+    failpoint::pass("Issue", "minted");
     let intent = round.role.status.as_ref().and_then(|s| s.intent.clone()).unwrap_or_default();
     let held = held(&intent, &minted);
     let frame = Frame { role: &round.role, installation: &world.installation, answers: intent.answers };
@@ -200,6 +202,7 @@ async fn still_ours(client: &Client, order: &Order, token_id: &str) -> bool {
 
 /// The loser revokes the token that it has just minted. Where that fails the attempt stays open, and is settled later.
 async fn revoke_own(round: &mut Round, client: &Client, order: &Order, token_id: &str) {
+    failpoint::pass("Issue", "lost");
     match client.revoke(Class::Revocation, token_id).await {
         Ok(()) => {
             info!(

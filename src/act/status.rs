@@ -5,6 +5,7 @@ use tracing::{info, warn};
 use super::{After, World, cluster_trouble};
 use crate::api::{RoleReason, TerraformCloudRole, TerraformCloudRoleStatus};
 use crate::cluster::ClusterError;
+use crate::failpoint;
 use crate::observe::Round;
 use crate::plan::observed::Secret;
 use crate::plan::step::Note;
@@ -67,6 +68,7 @@ async fn undo(world: &World, round: &mut Round) {
             warn!(namespace = round.namespace(), secret = name, %error, "its Secret could not be deleted");
         }
     }
+    failpoint::pass("Record", "withdrawn");
     let Some(client) = world.client(round) else { return };
     match client.revoke(Class::Revocation, &token_id).await {
         Ok(()) => info!(namespace = round.namespace(), role = round.name(), token_id, "revoked"),

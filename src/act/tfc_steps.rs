@@ -3,6 +3,7 @@
 use super::{After, World, cluster_trouble, tfc_slot, tfc_trouble};
 use crate::api::Record;
 use crate::api::config::ResolvedTeam;
+use crate::failpoint;
 use crate::marker::role_hash;
 use crate::observe::Round;
 use crate::plan::observed::{AccountKind, MarkedToken, Secret, Shown, SlotLook, SlotToken, Walk};
@@ -164,6 +165,7 @@ pub async fn revoke(world: &World, round: &mut Round, revocation: &Revocation) -
             return After::Observe;
         }
     }
+    failpoint::pass("Revoke", "looked");
     let Some(client) = world.client(round) else { return After::Plan };
     let attempt = revocation.attempt.clone();
     match client.revoke(Class::Revocation, &revocation.token_id).await {

@@ -14,6 +14,7 @@ use crate::accounts::ConfigKey;
 use crate::act::{self, After, World, act};
 use crate::boottime::BootInstant;
 use crate::cluster::ClusterError;
+use crate::failpoint;
 use crate::observe::{Namespace, Round};
 use crate::plan::observed::{Secret, Trouble, TroubleKind};
 use crate::plan::step::{Rest, Step};
@@ -147,7 +148,9 @@ async fn steps(host: Host<'_>, round: &mut Round) -> Ended {
         }
         let failed = round.failed;
         let name = act::name(&step);
-        match act(host.world, round, step).await {
+        let after = act(host.world, round, step).await;
+        failpoint::pass(name, "done");
+        match after {
             After::Plan => {}
             After::Observe => return Ended::Changed,
             After::Done => return Ended::Done,
@@ -199,6 +202,7 @@ async fn settle(
         let pause = if error == ClusterError::Conflict { Duration::from_millis(50) } else { Duration::from_secs(2) };
         return Some(pause);
     }
+    failpoint::pass("Rest", "done");
     let version = match &round.secret {
         Secret::Ours(secret) => Some(secret.resource_version.clone()),
         Secret::Absent | Secret::Foreign => None,

@@ -19,7 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The control plane, with both CRDs established.
 pub struct Bed {
-    control_plane: ControlPlane,
+    /// Its processes.
+    pub control_plane: ControlPlane,
 }
 
 /// The one bed of this process. Nobody drops it: the harness ends its processes with this one.
@@ -32,15 +33,15 @@ pub fn bed() -> &'static Bed {
     bed.as_ref().expect("the test bed starts")
 }
 
-fn start() -> Result<Bed, String> {
+fn programs() -> Result<PathBuf, String> {
     let programs = std::env::var_os("TESTBED_BIN").map(PathBuf::from);
-    let programs = programs.ok_or("TESTBED_BIN names the folder of the control plane's programs: run `make test`")?;
+    programs.ok_or_else(|| "TESTBED_BIN names the folder of the control plane's programs: run `make test`".into())
+}
+
+fn start() -> Result<Bed, String> {
+    let programs = programs()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let control_plane = ControlPlane::start(&programs).await.map_err(|error| error.to_string())?;
-        install_crds(control_plane.client()).await;
-        Ok(Bed { control_plane })
-    })
+    runtime.block_on(Bed::of_programs(&programs))
 }
 
 async fn install_crds(client: Client) {
@@ -60,6 +61,17 @@ async fn install_crds(client: Client) {
 }
 
 impl Bed {
+    /// One more control plane, for a test that breaks it.
+    pub async fn of_its_own() -> Bed {
+        Bed::of_programs(&programs().expect("a test bed")).await.expect("the control plane starts")
+    }
+
+    async fn of_programs(programs: &Path) -> Result<Bed, String> {
+        let control_plane = ControlPlane::start(programs).await.map_err(|error| error.to_string())?;
+        install_crds(control_plane.client()).await;
+        Ok(Bed { control_plane })
+    }
+
     /// A client of the admin, for the calling test's runtime.
     pub fn client(&self) -> Client {
         self.control_plane.client()

@@ -5,5 +5,6 @@ mod admission;
 mod bed;
 mod docs;
 mod e2e;
+mod faults;
 mod manifests;
 mod stage;

@@ -1,7 +1,7 @@
 //! One test's own stage: a namespace on the shared control plane, a simulator of TFC, and the operator's real binary between them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tfc_harness::simulator::{Config, RateLimit, Simulator, StandardIds, TokenVie
 use tfc_harness::{Operator, OperatorOptions, install_tls_provider, wait_until};
 use tfc_token_operator::api::{Condition, TerraformCloudConfig, TerraformCloudRole};
 
-use crate::bed::bed;
+use crate::bed::{Bed, bed};
 
 /// Patience for what happens in a moment on a quiet machine.
 pub const SOON: Duration = Duration::from_secs(45);
@@ -49,6 +49,10 @@ pub struct Setting<'a> {
     pub log: Option<&'a str>,
     /// Replicas elect a leader, by a Lease of 3 s.
     pub elect: bool,
+    /// A control plane of the test's own; without one, the shared one.
+    pub bed: Option<&'a Bed>,
+    /// The operator's way to the API server, where it is not the straight one.
+    pub kubeconfig: Option<&'a Path>,
 }
 
 impl Stage {
@@ -83,8 +87,9 @@ impl Stage {
     /// The same in full.
     pub async fn bare_with(setting: Setting<'_>) -> Stage {
         install_tls_provider();
-        let namespace = bed().fresh_namespace().await;
-        let tenant = if setting.tenant { bed().fresh_namespace().await } else { namespace.clone() };
+        let bed: &Bed = setting.bed.unwrap_or_else(|| bed());
+        let namespace = bed.fresh_namespace().await;
+        let tenant = if setting.tenant { bed.fresh_namespace().await } else { namespace.clone() };
         let namespaces = BTreeSet::from([namespace.clone(), tenant.clone()]);
         let world = standard_world();
         let mut config = Config::from(world.world);
@@ -104,14 +109,14 @@ impl Stage {
         args.extend(setting.flags.iter().map(|flag| (*flag).to_owned()));
         let options = OperatorOptions {
             binary: PathBuf::from(env!("CARGO_BIN_EXE_tfc-token-operator")),
-            kubeconfig: bed().kubeconfig(),
+            kubeconfig: setting.kubeconfig.map_or_else(|| bed.kubeconfig(), Path::to_path_buf),
             namespaces: namespaces.into_iter().collect(),
             own_namespace: namespace.clone(),
             args,
             env: vec![("RUST_LOG".into(), setting.log.unwrap_or("info,tfc_token_operator=debug").into())],
         };
         let seen = Mutex::new(BTreeSet::from([world.ids.ci_token.expose().to_owned()]));
-        Stage { client: bed().client(), namespace, tenant, tfc, ids: world.ids, operator: None, options, seen }
+        Stage { client: bed.client(), namespace, tenant, tfc, ids: world.ids, operator: None, options, seen }
     }
 
     /// Starts the operator, or another one after a kill.
@@ -124,6 +129,13 @@ impl Stage {
         let mut operator = Operator::start(self.options.clone()).expect("the operator starts");
         operator.wait_ready().await.expect("the operator gets ready");
         operator
+    }
+
+    /// Starts one more operator with an armed fail point (see src/failpoint.rs): it may end before it is ready.
+    pub fn armed(&self, failpoint: &str) -> Operator {
+        let mut options = self.options.clone();
+        options.env.push(("TFC_TOKEN_OPERATOR_FAILPOINT".into(), failpoint.into()));
+        Operator::start(options).expect("the operator starts")
     }
 
     /// SIGKILL.
