@@ -2,6 +2,8 @@
 //!
 //! No scheduler and no node: objects, RBAC, admission, garbage collection and namespace deletion are the real ones, and
 //! pods stay pending. The programs are those that `make testbed` builds.
+mod etcd;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -90,6 +92,16 @@ impl ControlPlane {
         self.layout.kubeconfig("admin")
     }
 
+    /// The kubeconfig of `admin` for whoever has to go by way of `address` (`127.0.0.1:PORT`).
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn kubeconfig_through(&self, address: &str) -> Result<PathBuf, Error> {
+        let path = self.layout.kubeconfig(&format!("through-{}", address.replace(':', "-")));
+        kubeconfig::write(&path, &format!("https://{address}"), &self.layout.pki.ca, "admin", "admin-token")?;
+        Ok(path)
+    }
+
     /// The kubeconfig of `tenant`, who may do nothing until a test binds a role to this user (group `tenants`).
     pub fn tenant_kubeconfig_path(&self) -> PathBuf {
         self.layout.kubeconfig("tenant")
@@ -114,7 +126,12 @@ impl ControlPlane {
         self.layout.write_kubeconfig(&format!("sa-{namespace}-{name}"), &token)
     }
 
-    /// The API server's address, `https://127.0.0.1:PORT`.
+    /// Where the API server listens, `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.layout.apiserver_port)
+    }
+
+    /// The API server's URL, `https://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         self.layout.url()
     }
@@ -220,7 +237,7 @@ impl Layout {
 
     fn start_etcd(&self) -> Result<Process, Error> {
         let client_url = format!("http://127.0.0.1:{}", self.etcd_port);
-        let peer_url = format!("http://127.0.0.1:{}", self.etcd_peer_port);
+        let peer_url = self.peer_url();
         let mut command = self.program("etcd")?;
         command
             .arg(format!("--data-dir={}", self.path("etcd").display()))
@@ -292,6 +309,10 @@ impl Layout {
     fn write_kubeconfig(&self, user: &str, token: &str) -> Result<PathBuf, Error> {
         let path = self.kubeconfig(user);
         kubeconfig::write(&path, &self.url(), &self.pki.ca, user, token).map(|()| path)
+    }
+
+    fn peer_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.etcd_peer_port)
     }
 
     fn url(&self) -> String {

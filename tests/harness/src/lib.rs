@@ -8,6 +8,7 @@
 //! | [`kubeconfig`] | kubeconfig files for the identities that tests play |
 //! | [`pki`] | the control plane's CA, serving certificate and ServiceAccount key |
 //! | [`process`] | child processes that never outlive this one |
+//! | [`proxy`] | a wire that a test can cut |
 //! | [`simulator`] | TFC's token API, strict and programmable |
 //! | [`port`] | free loopback ports |
 //! | [`wait`] | waiting for a condition, with a deadline |
@@ -23,6 +24,7 @@ pub mod operator;
 pub mod pki;
 pub mod port;
 pub mod process;
+pub mod proxy;
 pub mod simulator;
 pub mod tls;
 pub mod wait;
