@@ -10,6 +10,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::Notify;
 use tracing::warn;
 
+use super::watches::watching;
 use crate::observe;
 
 /// What is known of the namespaces.
@@ -34,9 +35,9 @@ impl Namespaces {
     pub async fn watch(self, client: kube::Client, only: Vec<String>, changed: impl Fn(&str)) {
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
         let selectors: Vec<watcher::Config> = if only.is_empty() {
-            vec![watcher::Config::default().page_size(100)]
+            vec![watching()]
         } else {
-            only.iter().map(|name| watcher::Config::default().fields(&format!("metadata.name={name}"))).collect()
+            only.iter().map(|name| watching().fields(&format!("metadata.name={name}"))).collect()
         };
         let mut waiting = selectors.len();
         let streams = selectors.into_iter().map(|config| watcher(api.clone(), config).default_backoff().boxed());

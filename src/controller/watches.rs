@@ -32,6 +32,14 @@ use crate::signals::Shutdown;
 
 /// Objects a page of a list: what is buffered at once.
 const PAGE: u32 = 250;
+/// How long one request of a watch lasts, in seconds. A connection that somebody between forgot, so that nothing is ever heard on it
+/// again, is given up a little later: well within the three minutes in which all is to be in order again.
+const WATCH: u32 = 90;
+
+/// How all watches are made.
+pub fn watching() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH).page_size(PAGE)
+}
 
 /// What the loops of one scope are fed with.
 struct Feed {
@@ -153,7 +161,7 @@ type Watched<K> = (reflector::Store<K>, BoxStream<'static, watcher::Result<K>>);
 fn watch_roles(client: &kube::Client, namespace: Option<&str>, news: UnboundedSender<News>) -> Watched<Slim> {
     let (store, writer) = reflector::store::<Slim>();
     let before = store.clone();
-    let stream = watcher(scoped::<Slim>(client, namespace), watcher::Config::default().page_size(PAGE))
+    let stream = watcher(scoped::<Slim>(client, namespace), watching())
         .default_backoff()
         // Before the store, which still says how it was.
         .inspect(move |event| {
@@ -178,7 +186,7 @@ fn watch_configs(
     removed: UnboundedSender<Removed>,
 ) -> Watched<TerraformCloudConfig> {
     let (store, writer) = reflector::store();
-    let stream = watcher(scoped::<TerraformCloudConfig>(client, namespace), watcher::Config::default().page_size(PAGE))
+    let stream = watcher(scoped::<TerraformCloudConfig>(client, namespace), watching())
         .modify(|config| config.metadata.managed_fields = None)
         .default_backoff()
         .reflect(writer)
@@ -245,7 +253,7 @@ async fn told_of_removed_configs(operator: Arc<Operator>, mut removals: Unbounde
 /// A Secret of a role that someone else changed or deleted is looked at.
 async fn told_of_secrets(operator: Arc<Operator>, client: kube::Client, namespace: Option<String>) {
     let api: Api<PartialObjectMeta<Secret>> = scoped(&client, namespace.as_deref());
-    let ours = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={OPERATOR}")).page_size(PAGE);
+    let ours = watching().labels(&format!("{LABEL_MANAGED_BY}={OPERATOR}"));
     let mut events = watcher(api, ours).default_backoff().boxed();
     let mut listed = HashSet::new();
     while let Some(event) = events.next().await {

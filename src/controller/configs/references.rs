@@ -18,6 +18,7 @@ use crate::accounts::ConfigKey;
 use crate::api::TerraformCloudConfig;
 use crate::api::config::CABundleKind;
 use crate::controller::wakes::Wakes;
+use crate::controller::watches::watching;
 
 /// An object that configs refer to: kind, namespace, name.
 type Reference = (CABundleKind, String, String);
@@ -96,7 +97,7 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
 {
     let api: Api<PartialObjectMeta<K>> = Api::namespaced(client, &namespace);
-    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let only = watching().fields(&format!("metadata.name={name}"));
     let mut events = watcher(api, only).default_backoff().boxed();
     let mut last: Option<Option<String>> = None;
     let mut listed = None;
