@@ -26,8 +26,12 @@ use crate::wait::poll_until;
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// User, group: whose static token is `USER-token`.
-const USERS: [(&str, &str); 3] =
-    [("admin", "system:masters"), ("controller-manager", "system:masters"), ("tenant", "tenants")];
+const USERS: [(&str, &str); 4] = [
+    ("admin", "system:masters"),
+    ("controller-manager", "system:masters"),
+    ("operator", "system:masters"),
+    ("tenant", "tenants"),
+];
 
 /// A running control plane; dropping it ends its processes and removes its folder.
 pub struct ControlPlane {
@@ -92,13 +96,13 @@ impl ControlPlane {
         self.layout.kubeconfig("admin")
     }
 
-    /// The kubeconfig of `admin` for whoever has to go by way of `address` (`127.0.0.1:PORT`).
+    /// The kubeconfig of `operator`, who may do anything by way of `address` (`127.0.0.1:PORT`).
     ///
     /// # Errors
     /// When it can't be written.
     pub fn kubeconfig_through(&self, address: &str) -> Result<PathBuf, Error> {
         let path = self.layout.kubeconfig(&format!("through-{}", address.replace(':', "-")));
-        kubeconfig::write(&path, &format!("https://{address}"), &self.layout.pki.ca, "admin", "admin-token")?;
+        kubeconfig::write(&path, &format!("https://{address}"), &self.layout.pki.ca, "operator", "operator-token")?;
         Ok(path)
     }
 
