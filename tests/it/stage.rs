@@ -51,6 +51,8 @@ pub struct Setting<'a> {
     pub elect: bool,
     /// A control plane of the test's own; without one, the shared one.
     pub bed: Option<&'a Bed>,
+    /// The operator serves all namespaces; only on a control plane of the test's own.
+    pub everywhere: bool,
     /// The operator's way to the API server, where it is not the straight one.
     pub kubeconfig: Option<&'a Path>,
 }
@@ -110,7 +112,7 @@ impl Stage {
         let options = OperatorOptions {
             binary: PathBuf::from(env!("CARGO_BIN_EXE_tfc-token-operator")),
             kubeconfig: setting.kubeconfig.map_or_else(|| bed.kubeconfig(), Path::to_path_buf),
-            namespaces: namespaces.into_iter().collect(),
+            namespaces: namespaces.into_iter().filter(|_| !setting.everywhere).collect(),
             own_namespace: namespace.clone(),
             args,
             env: vec![("RUST_LOG".into(), setting.log.unwrap_or("info,tfc_token_operator=debug").into())],

@@ -5,7 +5,8 @@ use tfc_harness::simulator::{Fault, Slot, When};
 use tfc_harness::wait_until;
 use tfc_token_operator::api::TerraformCloudRole;
 
-use crate::stage::{SOON, Stage, condition, ready, token_id};
+use crate::bed::Bed;
+use crate::stage::{SOON, Setting, Stage, condition, ready, token_id};
 
 const USER: &str = "/users/*/authentication-tokens";
 const SWEEPING: [&str; 2] = ["--settling-time=2s", "--sweep-interval=2s"];
@@ -117,6 +118,31 @@ async fn a_sweep_that_finds_all_in_order_is_one_request_and_no_write() {
     for (n, version) in before.into_iter().enumerate() {
         assert_eq!(stage.issued(&format!("role-{n}")).await.metadata.resource_version, version);
     }
+}
+
+#[tokio::test]
+async fn the_tokens_of_a_role_that_went_by_force_are_revoked_if_nobody_used_them() {
+    let bed = Bed::of_its_own().await;
+    let setting = Setting { flags: &SWEEPING, bed: Some(&bed), everywhere: true, ..Setting::default() };
+    let mut stage = Stage::set(setting, json!({})).await;
+    for name in ["used", "unused", "stays"] {
+        stage.role(name, json!({"user": {"me": true}, "ttl": "1h"})).await;
+        stage.issued(name).await;
+    }
+    let used = stage.token("used").await;
+    assert_eq!(stage.use_token(&used).await, 200);
+    stage.kill();
+    for name in ["used", "unused"] {
+        stage.patch_role(name, json!({"metadata": {"finalizers": null}})).await;
+        stage.delete_role(name).await;
+        stage.role_goes(name).await;
+        // What the garbage collector of a real cluster does.
+        stage.secrets().delete(name, &Default::default()).await.expect("the Secret can be deleted");
+    }
+    stage.start().await;
+    stage.alive_become(2).await;
+    assert_eq!(stage.use_token(&used).await, 200, "somebody uses it: it dies at its expiry");
+    assert_eq!(stage.use_token(&stage.token("stays").await).await, 200);
 }
 
 #[tokio::test]
