@@ -59,11 +59,12 @@ pub async fn act(world: &World, round: &mut Round, step: Step) -> After {
         debug!(%not_leading, "step not done");
         return After::Done;
     }
-    let (settles, failed) = (step.settles(), round.failed);
+    let (settles, failed) = (step.settles(), std::mem::take(&mut round.failed));
     let after = take(world, round, step).await;
-    if let (Some(trouble), true, false) = (&mut round.trouble, round.failed, failed) {
+    if let (Some(trouble), true) = (&mut round.trouble, round.failed) {
         trouble.settling = settles;
     }
+    round.failed |= failed;
     after
 }
 

@@ -146,7 +146,6 @@ async fn steps(host: Host<'_>, round: &mut Round) -> Ended {
         if let Step::Rest(rest) = step {
             return Ended::Rest(rest);
         }
-        let failed = round.failed;
         let name = act::name(&step);
         let after = act(host.world, round, step).await;
         failpoint::pass(name, "done");
@@ -156,7 +155,7 @@ async fn steps(host: Host<'_>, round: &mut Round) -> Ended {
             After::Done => return Ended::Done,
         }
         let (failures, uid) = (round.failures, round.uid().to_owned());
-        if let (Some(trouble), false) = (&mut round.trouble, failed) {
+        if let Some(trouble) = round.trouble.as_mut().filter(|trouble| trouble.retry_in.is_zero()) {
             trouble.retry_in = retry_in(trouble.kind, failures, &uid);
             let trouble = trouble.clone();
             debug!(namespace = round.namespace(), role = round.name(), step = name, kind = ?trouble.kind, "{}", trouble.words);
