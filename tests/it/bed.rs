@@ -82,6 +82,11 @@ impl Bed {
         self.control_plane.kubeconfig_path()
     }
 
+    /// The URL of the store behind the API server.
+    pub fn etcd_url(&self) -> String {
+        self.control_plane.etcd_url()
+    }
+
     /// What the API server was asked so far.
     pub fn audit_events(&self) -> Result<Vec<AuditEvent>, tfc_harness::Error> {
         self.control_plane.audit_events()

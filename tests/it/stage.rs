@@ -10,8 +10,9 @@ use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use tfc_harness::invariants::{Person, Recorder};
 use tfc_harness::simulator::{Config, RateLimit, Simulator, StandardIds, TokenView, standard_world};
-use tfc_harness::{Operator, OperatorOptions, install_tls_provider, wait_until};
+use tfc_harness::{Logs, Operator, OperatorOptions, install_tls_provider, wait_until};
 use tfc_token_operator::api::{Condition, TerraformCloudConfig, TerraformCloudRole};
 
 use crate::bed::{Bed, bed};
@@ -33,6 +34,8 @@ pub struct Stage {
     pub client: Client,
     /// The operator; `None` after it was killed.
     pub operator: Option<Operator>,
+    /// Writes down all that happens. When the stage goes, every invariant must have held.
+    pub recorder: Recorder,
     options: OperatorOptions,
     /// Values of tokens that the test has read.
     seen: Mutex<BTreeSet<String>>,
@@ -112,13 +115,23 @@ impl Stage {
         let options = OperatorOptions {
             binary: PathBuf::from(env!("CARGO_BIN_EXE_tfc-token-operator")),
             kubeconfig: setting.kubeconfig.map_or_else(|| bed.kubeconfig(), Path::to_path_buf),
-            namespaces: namespaces.into_iter().filter(|_| !setting.everywhere).collect(),
+            namespaces: namespaces.iter().filter(|_| !setting.everywhere).cloned().collect(),
             own_namespace: namespace.clone(),
             args,
             env: vec![("RUST_LOG".into(), setting.log.unwrap_or("info,tfc_token_operator=debug").into())],
+            logs: Logs::default(),
         };
+        let recorded: Vec<String> = namespaces.into_iter().collect();
+        let recorder = Recorder::start(tfc.ledger(), &bed.kubeconfig(), &bed.etcd_url(), &recorded)
+            .expect("the recorder starts");
         let seen = Mutex::new(BTreeSet::from([world.ids.ci_token.expose().to_owned()]));
-        Stage { client: bed.client(), namespace, tenant, tfc, ids: world.ids, operator: None, options, seen }
+        let (client, ids) = (bed.client(), world.ids);
+        Stage { client, namespace, tenant, tfc, ids, operator: None, recorder, options, seen }
+    }
+
+    /// Says what a person did to a role or a Secret of that name, where it excuses something.
+    pub fn declare(&self, act: fn(String) -> Person, name: &str) {
+        self.recorder.declare(act(format!("{}/{name}", self.tenant)));
     }
 
     /// Starts the operator, or another one after a kill.
@@ -408,6 +421,21 @@ impl Stage {
     /// The roles' Secrets.
     pub fn secrets(&self) -> Api<Secret> {
         Api::namespaced(self.client.clone(), &self.tenant)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        drop(self.operator.take());
+        if std::thread::panicking() {
+            return;
+        }
+        for log in self.options.logs.all() {
+            self.recorder.search("the operator's log", &log);
+        }
+        if let Err(error) = self.recorder.holds(false) {
+            panic!("an invariant did not hold:\n{error}");
+        }
     }
 }
 

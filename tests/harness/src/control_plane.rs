@@ -140,6 +140,11 @@ impl ControlPlane {
         self.layout.url()
     }
 
+    /// The URL of the store behind the API server, for who asks for its revision.
+    pub fn etcd_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.layout.etcd_port)
+    }
+
     /// Every request the API server has finished, the control plane's own included.
     ///
     /// A client may be ahead of the log by an instant: wait for what must be in it before counting the rest.

@@ -5,6 +5,7 @@
 //! | [`control_plane`] | a real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager |
 //! | [`operator`] | the operator's real binary as a child process |
 //! | [`audit`] | what the API server was asked, by whom: for tests that count writes |
+//! | [`invariants`] | whether the invariants of a token's life held, decided after the fact |
 //! | [`kubeconfig`] | kubeconfig files for the identities that tests play |
 //! | [`pki`] | the control plane's CA, serving certificate and ServiceAccount key |
 //! | [`process`] | child processes that never outlive this one |
@@ -19,6 +20,7 @@ pub mod audit;
 pub mod control_plane;
 pub mod demo;
 pub mod error;
+pub mod invariants;
 pub mod kubeconfig;
 pub mod operator;
 pub mod pki;
@@ -31,6 +33,6 @@ pub mod wait;
 
 pub use control_plane::ControlPlane;
 pub use error::Error;
-pub use operator::{Operator, OperatorOptions};
+pub use operator::{Logs, Operator, OperatorOptions};
 pub use tls::install_tls_provider;
 pub use wait::wait_until;

@@ -1,6 +1,7 @@
 //! The operator's real binary as a child process.
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -30,6 +31,23 @@ pub struct OperatorOptions {
     pub args: Vec<String>,
     /// More environment; of this process' own, it inherits nothing.
     pub env: Vec<(String, String)>,
+    /// Where its log goes when it has ended.
+    pub logs: Logs,
+}
+
+/// The logs of operators that have ended: one of each.
+#[derive(Debug, Clone, Default)]
+pub struct Logs(Arc<Mutex<Vec<String>>>);
+
+impl Logs {
+    /// All so far.
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, log: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(log);
+    }
 }
 
 /// A running operator; dropping it kills it.
@@ -38,6 +56,7 @@ pub struct Operator {
     metrics_port: u16,
     health_port: u16,
     http: reqwest::Client,
+    logs: Logs,
     // After `process`: dropped when the process is gone.
     _folder: TempDir,
 }
@@ -71,7 +90,7 @@ impl Operator {
             .timeout(Duration::from_secs(5))
             .build()
             .map_err(Error::while_trying("could not make an HTTP client"))?;
-        Ok(Self { process, metrics_port, health_port, http, _folder: folder })
+        Ok(Self { process, metrics_port, health_port, http, logs: options.logs, _folder: folder })
     }
 
     /// Waits until `/readyz` answers 200.
@@ -159,6 +178,10 @@ impl Drop for Operator {
             // The log goes with the folder, and a failed test is read from its output.
             eprintln!("{}", self.process.end_of_log());
         }
+        self.process.kill();
+        if let Ok(log) = self.process.log() {
+            self.logs.add(log);
+        }
     }
 }
 
@@ -191,6 +214,7 @@ mod tests {
             own_namespace: "home".into(),
             args: vec!["--leader-elect=false".into()],
             env: vec![("EXTRA".into(), "more".into())],
+            logs: Logs::default(),
         };
         let operator = Operator::start(options).expect("it starts");
         (folder, operator)

@@ -16,7 +16,7 @@ use super::show::Show;
 use super::{OPERATOR_NAMESPACE, Options};
 use crate::simulator::TokenValue;
 use crate::wait::poll_until;
-use crate::{ControlPlane, Error, Operator, OperatorOptions};
+use crate::{ControlPlane, Error, Logs, Operator, OperatorOptions};
 
 /// How long a step may take that takes a moment.
 pub(super) const SOON: Duration = Duration::from_secs(20);
@@ -100,6 +100,7 @@ impl Stage {
             own_namespace: OPERATOR_NAMESPACE.to_owned(),
             args,
             env: Vec::new(),
+            logs: Logs::default(),
         };
         let mut operator = Operator::start(operator_options.clone())?;
         operator.wait_ready().await?;

@@ -8,8 +8,9 @@ use super::api::{self, Request};
 use super::faults::{Fault, Faults, Met};
 use super::jsonapi::Reply;
 use super::limit::{Limiter, RateLimit, Verdict};
-use super::log::{Call, Log};
+use super::log::{Call, Log, Sent};
 use super::state::{Caller, Refusal, State};
+use super::tokens::Changes;
 use super::world::{Product, TokenValue};
 
 /// A request as it came in.
@@ -20,6 +21,7 @@ pub(crate) struct Incoming {
     pub bearer: Option<TokenValue>,
     /// Where unauthenticated requests are counted.
     pub peer: String,
+    pub agent: Option<String>,
 }
 
 /// What the server did, before it goes on the wire.
@@ -27,6 +29,16 @@ pub(crate) struct Acted {
     pub reply: Reply,
     pub verdict: Verdict,
     pub caller: Option<Caller>,
+    pub changes: Changes,
+}
+
+/// What became of a request.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub status: Option<u16>,
+    pub acted: bool,
+    pub fault: Option<String>,
+    pub changes: Changes,
 }
 
 pub(crate) struct Core {
@@ -76,6 +88,8 @@ impl Core {
         let who = caller.as_ref().map_or(incoming.peer.as_str(), |caller| caller.account.as_str());
         let verdict = self.limiter.admit(self.limit, who, self.started.elapsed());
         let request = &incoming.request;
+        // What a person did in between is no call's.
+        self.state.tokens.take_changes();
         let reply = if !verdict.allowed {
             Reply::too_many_requests()
         } else if request.method == "GET" && request.path == "/ping" {
@@ -85,18 +99,11 @@ impl Core {
         } else {
             Reply::refusal(&Refusal::Unauthorized, 0)
         };
-        Acted { reply, verdict, caller }
+        Acted { reply, verdict, caller, changes: self.state.tokens.take_changes() }
     }
 
     /// Writes a call down; the number of calls so far.
-    pub fn record(
-        &mut self,
-        incoming: &Incoming,
-        caller: Option<&Caller>,
-        status: Option<u16>,
-        acted: bool,
-        fault: Option<String>,
-    ) -> u64 {
+    pub fn record(&mut self, incoming: &Incoming, caller: Option<&Caller>, outcome: Outcome) -> u64 {
         let request = &incoming.request;
         let query = if incoming.raw_query.is_empty() { String::new() } else { format!("?{}", incoming.raw_query) };
         self.log.push(Call {
@@ -107,9 +114,23 @@ impl Core {
             method: request.method.clone(),
             route: api::route_of(&request.path),
             path: format!("{}{query}", request.path),
-            status,
-            acted,
-            fault,
+            status: outcome.status,
+            acted: outcome.acted,
+            fault: outcome.fault,
+            agent: incoming.agent.clone(),
+            sent: (request.method == "POST").then(|| sent(&request.body)),
+            made: outcome.changes.made,
+            killed: outcome.changes.killed,
+            stamp: None,
         })
+    }
+}
+
+fn sent(body: &[u8]) -> Sent {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let attribute = |name: &str| body.pointer(&format!("/data/attributes/{name}"))?.as_str();
+    Sent {
+        description: attribute("description").map(str::to_owned),
+        expired_at: attribute("expired-at").and_then(|text| text.parse().ok()),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State as Shares};
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
@@ -17,10 +17,11 @@ use tokio::sync::watch;
 
 use super::api::Request;
 use super::control;
-use super::core::{Acted, Core, Incoming};
+use super::core::{Acted, Core, Incoming, Outcome};
 use super::door::Peer;
 use super::faults::{Answer, BodyKind, Fault};
 use super::jsonapi::{Reply, Shift};
+use super::ledger::Stamper;
 use super::limit::Verdict;
 use super::world::{Product, TokenValue};
 
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     core: Mutex<Core>,
     /// Number of calls so far: wakes who waits for something to happen.
     pub calls: watch::Sender<u64>,
+    stamper: Mutex<Option<Stamper>>,
 }
 
 impl fmt::Debug for Shared {
@@ -39,11 +41,24 @@ impl fmt::Debug for Shared {
 
 impl Shared {
     pub fn new(core: Core) -> Self {
-        Self { core: Mutex::new(core), calls: watch::Sender::new(0) }
+        Self { core: Mutex::new(core), calls: watch::Sender::new(0), stamper: Mutex::new(None) }
     }
 
     pub fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn stamp_with(&self, stamper: Stamper) {
+        *self.stamper.lock().unwrap_or_else(PoisonError::into_inner) = Some(stamper);
+    }
+
+    /// Stamps a call, when the server has acted and before it replies.
+    async fn stamp(&self, serial: u64) {
+        let stamper = self.stamper.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(stamper) = stamper else { return };
+        if let Some(stamp) = stamper().await {
+            self.core().log.stamp(serial, stamp);
+        }
     }
 }
 
@@ -83,6 +98,7 @@ async fn serve(
         bearer: text_of(&headers, &AUTHORIZATION)
             .and_then(|text| text.strip_prefix("Bearer ").map(|value| TokenValue::new(value.trim()))),
         peer: peer.address.ip().to_string(),
+        agent: text_of(&headers, &USER_AGENT),
     };
     match first(&shared, &incoming) {
         First::Away(page) => page,
@@ -95,6 +111,7 @@ async fn serve(
             })
         }
         First::Acted(sent, delay) => {
+            shared.stamp(sent.serial).await;
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
@@ -129,7 +146,7 @@ async fn struck(shared: Arc<Shared>, peer: Peer, mut incoming: Incoming, fault: 
         peer.wire.cut();
         Response::new(Body::empty())
     };
-    let acted = |incoming: &Incoming| act(&shared, &mut shared.core(), incoming, Some(name.clone()));
+    let acted = |incoming: &Incoming| stamped(shared.clone(), incoming.clone(), name.clone());
     let refused = |status: Option<u16>| {
         let mut core = shared.core();
         refuse(&shared, &mut core, &incoming, status, &name);
@@ -141,17 +158,15 @@ async fn struck(shared: Arc<Shared>, peer: Peer, mut incoming: Incoming, fault: 
             cut()
         }
         Fault::ReplyLost => {
-            let mut core = shared.core();
-            let acted = core.act(&incoming);
-            note(&shared, core.record(&incoming, acted.caller.as_ref(), None, true, Some(name.clone())));
+            act_unheard(&shared, &incoming, None, &name).await;
             cut()
         }
         Fault::DelayBefore(wait) => {
             wait.over().await;
-            acted(&incoming).response()
+            acted(&incoming).await.response()
         }
         Fault::DelayAfter(wait) => {
-            let sent = acted(&incoming);
+            let sent = acted(&incoming).await;
             wait.over().await;
             sent.response()
         }
@@ -162,20 +177,14 @@ async fn struck(shared: Arc<Shared>, peer: Peer, mut incoming: Incoming, fault: 
         }
         Fault::Status(answer) => {
             let head = if answer.acts {
-                let mut core = shared.core();
-                let acted = core.act(&incoming);
-                note(
-                    &shared,
-                    core.record(&incoming, acted.caller.as_ref(), Some(answer.code), true, Some(name.clone())),
-                );
-                Head::of(&core, Some(acted.verdict))
+                act_unheard(&shared, &incoming, Some(answer.code), &name).await
             } else {
                 refused(Some(answer.code))
             };
             made_up(head, &answer)
         }
         Fault::Truncated => {
-            let sent = acted(&incoming);
+            let sent = acted(&incoming).await;
             let text = sent.text();
             let half = Bytes::from(text.as_bytes()[..text.len() / 2].to_vec());
             let mut response =
@@ -184,17 +193,17 @@ async fn struck(shared: Arc<Shared>, peer: Peer, mut incoming: Incoming, fault: 
             response
         }
         Fault::Malformed => {
-            let sent = acted(&incoming);
+            let sent = acted(&incoming).await;
             let body = Body::from("{\"data\":{\"id\":\"at-\",,}");
             sent.head.build(sent.reply.status, "application/vnd.api+json", body)
         }
         Fault::Huge(bytes) => {
-            let sent = acted(&incoming);
+            let sent = acted(&incoming).await;
             let body = Body::from_stream(padded(&sent.text(), bytes));
             sent.head.build(sent.reply.status, "application/vnd.api+json", body)
         }
         Fault::Slow { bytes, every } => {
-            let sent = acted(&incoming);
+            let sent = acted(&incoming).await;
             let chunks: Vec<Bytes> = sent.text().as_bytes().chunks(bytes.max(1)).map(Bytes::copy_from_slice).collect();
             let ticking = stream::iter(chunks).then(move |chunk| async move {
                 tokio::time::sleep(every).await;
@@ -210,11 +219,11 @@ async fn struck(shared: Arc<Shared>, peer: Peer, mut incoming: Incoming, fault: 
             response
         }
         Fault::DuplicateDelivery => {
-            acted(&incoming);
-            acted(&incoming).response()
+            acted(&incoming).await;
+            acted(&incoming).await.response()
         }
         Fault::DropTokenFromReply => {
-            let mut sent = acted(&incoming);
+            let mut sent = acted(&incoming).await;
             if let Some(token) = sent.reply.body.as_mut().and_then(|body| body.pointer_mut("/data/attributes/token")) {
                 *token = Value::Null;
             }
@@ -222,7 +231,7 @@ async fn struck(shared: Arc<Shared>, peer: Peer, mut incoming: Incoming, fault: 
         }
         Fault::ShiftList { skip, count } => {
             incoming.request.shift = Shift { skip, count };
-            act(&shared, &mut shared.core(), &incoming, Some(name)).response()
+            acted(&incoming).await.response()
         }
     }
 }
@@ -231,6 +240,8 @@ async fn struck(shared: Arc<Shared>, peer: Peer, mut incoming: Incoming, fault: 
 struct Sent {
     reply: Reply,
     head: Head,
+    /// Of the call in the log.
+    serial: u64,
 }
 
 impl Sent {
@@ -239,21 +250,42 @@ impl Sent {
     }
 
     fn response(self) -> Response<Body> {
-        let body = if self.reply.body.is_some() { Body::from(self.text()) } else { Body::empty() };
-        self.head.build(self.reply.status, "application/vnd.api+json; charset=utf-8", body)
+        self.head.reply(&self.reply)
     }
 }
 
 fn act(shared: &Shared, core: &mut Core, incoming: &Incoming, fault: Option<String>) -> Sent {
-    let Acted { reply, verdict, caller } = core.act(incoming);
-    note(shared, core.record(incoming, caller.as_ref(), Some(reply.status), true, fault));
-    Sent { reply, head: Head::of(core, Some(verdict)) }
+    let Acted { reply, verdict, caller, changes } = core.act(incoming);
+    let outcome = Outcome { status: Some(reply.status), acted: true, fault, changes };
+    let calls = core.record(incoming, caller.as_ref(), outcome);
+    note(shared, calls);
+    Sent { reply, head: Head::of(core, Some(verdict)), serial: calls - 1 }
+}
+
+async fn stamped(shared: Arc<Shared>, incoming: Incoming, fault: String) -> Sent {
+    let sent = act(&shared, &mut shared.core(), &incoming, Some(fault));
+    shared.stamp(sent.serial).await;
+    sent
+}
+
+/// Acts, where the client gets another reply or none.
+async fn act_unheard(shared: &Shared, incoming: &Incoming, status: Option<u16>, fault: &str) -> Head {
+    let (head, calls) = {
+        let mut core = shared.core();
+        let Acted { verdict, caller, changes, .. } = core.act(incoming);
+        let outcome = Outcome { status, acted: true, fault: Some(fault.to_owned()), changes };
+        (Head::of(&core, Some(verdict)), core.record(incoming, caller.as_ref(), outcome))
+    };
+    note(shared, calls);
+    shared.stamp(calls - 1).await;
+    head
 }
 
 /// Writes down a request that never reached the state.
 fn refuse(shared: &Shared, core: &mut Core, incoming: &Incoming, status: Option<u16>, fault: &str) {
     let caller = core.identify(incoming);
-    note(shared, core.record(incoming, caller.as_ref(), status, false, Some(fault.to_owned())));
+    let outcome = Outcome { status, fault: Some(fault.to_owned()), ..Outcome::default() };
+    note(shared, core.record(incoming, caller.as_ref(), outcome));
 }
 
 fn note(shared: &Shared, calls: u64) {
@@ -305,6 +337,11 @@ impl Head {
         response
     }
 
+    fn reply(&self, reply: &Reply) -> Response<Body> {
+        let body = reply.body.as_ref().map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.build(reply.status, "application/vnd.api+json; charset=utf-8", body)
+    }
+
     /// A proxy's page.
     fn page(&self, status: u16) -> Response<Body> {
         let text = format!("<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>");
@@ -324,7 +361,7 @@ fn made_up(head: Head, answer: &Answer) -> Response<Body> {
                     Reply::error(code, &reason.unwrap_or("error").to_lowercase(), None)
                 }
             };
-            Sent { reply, head }.response()
+            head.reply(&reply)
         }
     };
     for (name, value) in &answer.headers {

@@ -29,6 +29,26 @@ pub struct Call {
     pub acted: bool,
     /// The fault that struck it.
     pub fault: Option<String>,
+    /// The client's `User-Agent`.
+    pub agent: Option<String>,
+    /// What a create asked for.
+    pub sent: Option<Sent>,
+    /// Ids of the tokens that it made.
+    pub made: Vec<String>,
+    /// Ids of the tokens that it revoked.
+    pub killed: Vec<String>,
+    /// The last stamp that had been given when it had acted; see [`Ledger::stamp_with`](super::Ledger::stamp_with).
+    pub stamp: Option<u64>,
+}
+
+/// What a create asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Sent {
+    /// The description.
+    pub description: Option<String>,
+    /// The expiry.
+    pub expired_at: Option<Timestamp>,
 }
 
 /// The last calls, as many as `capacity`.
@@ -52,6 +72,15 @@ impl Log {
         }
         self.calls.push_back(call);
         self.next
+    }
+
+    /// Notes when a call was, by a clock of the test's.
+    pub fn stamp(&mut self, serial: u64, stamp: u64) {
+        let first = self.next - self.calls.len() as u64;
+        let index = serial.checked_sub(first).and_then(|index| usize::try_from(index).ok());
+        if let Some(call) = index.and_then(|index| self.calls.get_mut(index)) {
+            call.stamp = Some(stamp);
+        }
     }
 
     pub fn count(&self) -> u64 {

@@ -11,12 +11,14 @@ mod door;
 mod faults;
 mod http;
 mod jsonapi;
+mod ledger;
 mod limit;
 mod log;
 mod scenario;
 mod state;
 mod tls;
 mod tokens;
+mod traces;
 mod world;
 
 use std::fmt;
@@ -30,8 +32,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 pub use faults::{Answer, BodyKind, Fault, Gate, Wait, When};
+pub use ledger::{Ledger, Stamper};
 pub use limit::RateLimit;
-pub use log::Call;
+pub use log::{Call, Sent};
 pub use scenario::{StandardIds, StandardWorld, standard_world};
 pub use tls::Identity;
 pub use tokens::{Fate, Revocation, TokenKind, TokenView};
@@ -172,6 +175,11 @@ impl Simulator {
     /// Where it listens.
     pub fn socket_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A handle that stays good when this is gone.
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(self.shared.clone())
     }
 
     // Faults.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::traces::Traces;
 use super::world::TokenValue;
 
 /// A token as tests see it. It has no value in it.
@@ -185,6 +186,13 @@ pub(crate) struct NewToken {
     pub created_by: Option<(String, &'static str)>,
 }
 
+/// What happened to tokens, by id.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub made: Vec<String>,
+    pub killed: Vec<String>,
+}
+
 /// Position of a token in the store; never reused.
 pub(crate) type Serial = usize;
 
@@ -200,6 +208,9 @@ pub(crate) struct Tokens {
     by_organization: HashMap<String, Vec<Serial>>,
     /// Holder of a team's description.
     descriptions: HashMap<(String, String), Serial>,
+    traces: Traces,
+    /// What happened since it was last asked.
+    changes: Changes,
 }
 
 impl Tokens {
@@ -245,6 +256,16 @@ impl Tokens {
         self.descriptions.get(&(team.to_owned(), description.to_owned())).map(|serial| &self.all[*serial])
     }
 
+    /// Tokens of whose value a part stands in the text.
+    pub fn traced_in(&self, text: &str) -> impl Iterator<Item = &Token> {
+        self.traces.find(text).into_iter().map(|serial| &self.all[serial])
+    }
+
+    /// What happened since the last time.
+    pub fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
     pub fn used(&mut self, serial: Serial, now: Timestamp) {
         let token = &mut self.all[serial];
         token.first_used_at.get_or_insert(now);
@@ -256,6 +277,8 @@ impl Tokens {
         let id = format!("at-{}", random_text(16));
         self.by_id.insert(id.clone(), serial);
         self.by_digest.insert(digest(value.expose()), serial);
+        self.traces.add(value.expose(), serial);
+        self.changes.made.push(id.clone());
         self.by_subject.entry(new.subject.clone()).or_default().push(serial);
         if matches!(new.kind, TokenKind::Team | TokenKind::TeamLegacy) {
             if let Some(organization) = &new.organization {
@@ -288,6 +311,7 @@ impl Tokens {
             return;
         }
         token.revoked = Some((now, by.to_owned(), how));
+        self.changes.killed.push(token.id.clone());
         if let Some(list) = self.by_subject.get_mut(&token.subject) {
             remove(list, serial);
         }

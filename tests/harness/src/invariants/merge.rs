@@ -1,0 +1,209 @@
+//! One order out of two logs: TFC's calls and the API server's writes.
+//!
+//! Each call carries the API server's revision at a moment after the server acted and before it replied. So a write with a higher
+//! revision came after the call; one with a lower may have come before, and is taken to have: each rule speaks up only for what can't be
+//! otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::history::{Dead, Delete, Event, Maker, Mint, Token, What};
+use crate::simulator::{Call, Fate, TokenView};
+
+/// A write to the API server.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    pub revision: u64,
+    pub at: Timestamp,
+    pub what: What,
+}
+
+/// A moment that a test names: after so many calls, and after this revision.
+#[derive(Clone, Debug)]
+pub(super) struct Mark {
+    pub calls: u64,
+    pub revision: u64,
+    pub at: Timestamp,
+    pub what: What,
+}
+
+/// All events in order.
+pub(super) fn merge(calls: &[Call], marks: &[Mark], writes: &[Write]) -> Vec<Event> {
+    // A later call's stamp bounds the earlier ones too.
+    let mut asked: Vec<(u64, Event)> = Vec::new();
+    let mut bound = u64::MAX;
+    let mut marks = marks.iter().rev().peekable();
+    for call in calls.iter().rev() {
+        while let Some(mark) = marks.next_if(|mark| mark.calls > call.serial) {
+            bound = bound.min(mark.revision);
+            asked.push((bound, Event { at: mark.at, what: mark.what.clone() }));
+        }
+        bound = bound.min(call.stamp.unwrap_or(u64::MAX));
+        if is_operators(call) {
+            asked.push((bound, Event { at: call.at, what: what(call) }));
+        }
+    }
+    for mark in marks {
+        bound = bound.min(mark.revision);
+        asked.push((bound, Event { at: mark.at, what: mark.what.clone() }));
+    }
+
+    let mut writes: Vec<&Write> = writes.iter().collect();
+    writes.sort_by_key(|write| write.revision);
+    let mut writes = writes.into_iter().peekable();
+    let mut events = Vec::with_capacity(asked.len() + writes.len());
+    let written = |write: &Write| Event { at: write.at, what: write.what.clone() };
+    for (bound, event) in asked.into_iter().rev() {
+        while let Some(write) = writes.next_if(|write| write.revision <= bound) {
+            events.push(written(write));
+        }
+        events.push(event);
+    }
+    events.extend(writes.map(written));
+    events
+}
+
+/// The tokens, with what the operator did to them left to the events.
+pub(super) fn tokens(calls: &[Call], views: Vec<TokenView>) -> BTreeMap<String, Token> {
+    let operators: Vec<&Call> = calls.iter().filter(|call| is_operators(call)).collect();
+    let made: BTreeSet<&String> = operators.iter().flat_map(|call| &call.made).collect();
+    let killed: BTreeSet<&String> = operators.iter().flat_map(|call| &call.killed).collect();
+    let token = |view: TokenView| {
+        let dead = match view.fate {
+            Fate::Expired { at } => Some(Dead::Expired(at)),
+            Fate::Revoked { at, .. } if !killed.contains(&view.id) => Some(Dead::ByOthers(at)),
+            Fate::Revoked { .. } | Fate::Alive => None,
+        };
+        let maker = if made.contains(&view.id) { Maker::Operator } else { Maker::Other };
+        (view.id, Token { maker, used: view.first_used_at.is_some(), dead })
+    };
+    views.into_iter().map(token).collect()
+}
+
+fn is_operators(call: &Call) -> bool {
+    call.agent.as_deref().is_some_and(|agent| agent.starts_with("tfc-token-operator/"))
+}
+
+fn what(call: &Call) -> What {
+    let bare = call.path.split('?').next().unwrap_or_default();
+    match (call.method.as_str(), subject(bare)) {
+        ("POST", Some(subject)) => {
+            let sent = call.sent.clone().unwrap_or_default();
+            What::Mint(Mint {
+                subject,
+                attempt: sent.description.as_deref().and_then(attempt),
+                expiry: sent.expired_at,
+                made: call.made.clone(),
+                killed: call.killed.clone(),
+                doubled: call.fault.as_deref() == Some("duplicate-delivery"),
+            })
+        }
+        ("DELETE", _) => What::Delete(Delete { killed: call.killed.clone() }),
+        _ => What::Asked(format!("{} {bare}", call.method)),
+    }
+}
+
+/// Whom a token made at this path acts for, in the words of a record.
+fn subject(path: &str) -> Option<String> {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    match segments.as_slice() {
+        [owners @ ("users" | "teams"), id, "authentication-tokens"] => Some(format!("{owners}/{id}")),
+        ["teams", id, "authentication-token"] => Some(format!("teams/{id}/legacy")),
+        ["organizations", name, "authentication-token"] => Some(format!("organizations/{name}")),
+        _ => None,
+    }
+}
+
+/// The attempt in the marker, the description's first word: `tto1.INSTALLATION.ROLE.ATTEMPT`.
+fn attempt(description: &str) -> Option<String> {
+    let marker = description.split(' ').next()?;
+    match marker.split('.').collect::<Vec<_>>().as_slice() {
+        ["tto1", _, _, attempt] => Some((*attempt).to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(serial: u64, stamp: Option<u64>, method: &str, path: &str) -> Call {
+        Call {
+            serial,
+            at: Timestamp::UNIX_EPOCH,
+            caller: None,
+            token_id: None,
+            method: method.into(),
+            route: "none",
+            path: path.into(),
+            status: None,
+            acted: true,
+            fault: None,
+            agent: Some("tfc-token-operator/0".into()),
+            sent: None,
+            made: Vec::new(),
+            killed: Vec::new(),
+            stamp,
+        }
+    }
+
+    fn write(revision: u64) -> Write {
+        let what = What::Other("Lease", revision.to_string());
+        Write { revision, at: Timestamp::UNIX_EPOCH, what }
+    }
+
+    fn mark(calls: u64, revision: u64) -> Mark {
+        Mark { calls, revision, at: Timestamp::UNIX_EPOCH, what: What::RestBegan }
+    }
+
+    fn words(events: &[Event]) -> Vec<String> {
+        let word = |event: &Event| match &event.what {
+            What::Other(_, revision) => revision.clone(),
+            What::Asked(call) => call.clone(),
+            What::RestBegan => "rest".into(),
+            other => format!("{other:?}"),
+        };
+        events.iter().map(word).collect()
+    }
+
+    #[test]
+    fn a_call_stands_after_all_that_was_written_when_it_was_stamped() {
+        let calls = [call(0, Some(3), "GET", "/a"), call(1, Some(4), "GET", "/b")];
+        let writes = [write(5), write(2), write(3), write(4)];
+        assert_eq!(words(&merge(&calls, &[], &writes)), ["2", "3", "GET /a", "4", "GET /b", "5"]);
+    }
+
+    #[test]
+    fn a_call_without_a_stamp_or_with_a_late_one_is_bound_by_the_next() {
+        let calls = [call(0, None, "GET", "/a"), call(1, Some(9), "GET", "/b"), call(2, Some(2), "GET", "/c")];
+        let writes = [write(2), write(3)];
+        assert_eq!(words(&merge(&calls, &[], &writes)), ["2", "GET /a", "GET /b", "GET /c", "3"]);
+    }
+
+    #[test]
+    fn a_mark_stands_between_the_calls_and_writes_of_its_moment() {
+        let calls = [call(0, Some(1), "GET", "/a"), call(1, Some(5), "GET", "/b")];
+        let writes = [write(1), write(3), write(4)];
+        let events = merge(&calls, &[mark(1, 3), mark(2, 5)], &writes);
+        assert_eq!(words(&events), ["1", "GET /a", "3", "rest", "4", "GET /b", "rest"]);
+    }
+
+    #[test]
+    fn calls_of_others_are_none_of_the_operators() {
+        let mut other = call(0, None, "POST", "/users/u/authentication-tokens");
+        other.agent = None;
+        assert!(merge(&[other], &[], &[]).is_empty());
+    }
+
+    #[test]
+    fn a_mint_names_its_subject_its_attempt_and_what_was_asked_for() {
+        let mut mint = call(0, None, "POST", "/teams/team-a/authentication-tokens");
+        mint.sent = Some(crate::simulator::Sent { description: Some("tto1.i.r.abc shop".into()), expired_at: None });
+        let What::Mint(mint) = what(&mint) else { unreachable!("a mint") };
+        assert_eq!((mint.subject.as_str(), mint.attempt.as_deref()), ("teams/team-a", Some("abc")));
+        assert_eq!(attempt("made by hand"), None);
+        let slots = ["/organizations/acme/authentication-token", "/teams/team-a/authentication-token"];
+        assert_eq!(slots.map(subject), [Some("organizations/acme".into()), Some("teams/team-a/legacy".into())]);
+    }
+}

@@ -1,0 +1,246 @@
+//! Gathers a history from a running test, on a thread of its own.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::history::{History, Person, What};
+use super::merge::{self, Mark};
+use super::objects::Kind;
+use super::watches::{Tape, Watch};
+use super::{check, told};
+use crate::simulator::{Ledger, Stamper};
+use crate::wait::poll_until;
+use crate::{Error, kubeconfig};
+
+/// How long the watches may lag behind the API server, and it may be away.
+const CATCH_UP: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long a stamp may take; a call without one is bound by the next.
+const STAMP: Duration = Duration::from_secs(2);
+
+/// Writes down every version of roles, configs, Secrets, Leases and events in some namespaces, and every call to a simulator. No
+/// token's value is kept.
+pub struct Recorder {
+    tape: Arc<Tape>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// A span of time in which there is nothing to do.
+#[must_use = "it ends when it is told to"]
+pub struct Rest {
+    _private: (),
+}
+
+enum Order {
+    CatchUp(blocking::Sender<Result<(), Error>>),
+    Mark(What, blocking::Sender<Result<(), Error>>),
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recorder")
+    }
+}
+
+impl Recorder {
+    /// Starts to record; when this returns, nothing more is missed. `kubeconfig` is the admin's, `etcd` the URL of the store
+    /// behind the API server ([`ControlPlane::etcd_url`](crate::ControlPlane::etcd_url)), which says what was written before what.
+    ///
+    /// # Errors
+    /// When the API server can't be asked.
+    pub fn start(ledger: Ledger, kubeconfig: &Path, etcd: &str, namespaces: &[String]) -> Result<Self, Error> {
+        crate::install_tls_provider();
+        ledger.stamp_with(stamper(etcd)?);
+        let tape = Arc::new(Tape::new(ledger));
+        let (orders, taken) = mpsc::unbounded_channel();
+        let (ready, started) = blocking::channel();
+        let work = Work {
+            tape: tape.clone(),
+            kubeconfig: kubeconfig.to_owned(),
+            namespaces: namespaces.to_vec(),
+            revision: stamper(etcd)?,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::while_trying("no runtime for the recorder"))?;
+        std::thread::Builder::new()
+            .name("recorder".into())
+            .spawn(move || runtime.block_on(work.run(taken, &ready)))
+            .map_err(Error::while_trying("no thread for the recorder"))?;
+        answer(&started)?;
+        Ok(Self { tape, orders })
+    }
+
+    /// Says what a person did.
+    pub fn declare(&self, act: Person) {
+        self.tape.seen().people.push(act);
+    }
+
+    /// Looks for tokens' values in a text, such as the operator's log.
+    pub fn search(&self, place: &str, text: &str) {
+        self.tape.search(place, text);
+    }
+
+    /// From here on there is nothing to do, until [`Recorder::rested`].
+    ///
+    /// # Errors
+    /// When the store can't be asked.
+    pub fn rests(&self) -> Result<Rest, Error> {
+        self.order(|answer| Order::Mark(What::RestBegan, answer))?;
+        Ok(Rest { _private: () })
+    }
+
+    /// The end of a rest.
+    ///
+    /// # Errors
+    /// When the store can't be asked.
+    pub fn rested(&self, _: Rest) -> Result<(), Error> {
+        self.order(|answer| Order::Mark(What::RestEnded, answer))
+    }
+
+    /// All that happened so far. It blocks for what is still on its way. `settled`: nothing is under way any more.
+    ///
+    /// # Errors
+    /// When the API server is away for a minute.
+    pub fn history(&self, settled: bool) -> Result<History, Error> {
+        self.order(Order::CatchUp)?;
+        // The calls first: a write that a later call saw is then there too.
+        let ledger = &self.tape.ledger;
+        let (calls, tokens, ended) = (ledger.calls(), ledger.tokens(), ledger.now());
+        let seen = self.tape.seen();
+        Ok(History {
+            tokens: merge::tokens(&calls, tokens),
+            events: merge::merge(&calls, &seen.marks, &seen.writes),
+            spills: seen.spills.clone(),
+            people: seen.people.clone(),
+            gaps: seen.gaps.clone(),
+            settled,
+            ended,
+        })
+    }
+
+    /// Every invariant held so far. `settled`: nothing is under way any more.
+    ///
+    /// # Errors
+    /// Each violation, and what happened to its token; or that the API server was away for a minute.
+    pub fn holds(&self, settled: bool) -> Result<(), Error> {
+        let history = self.history(settled)?;
+        let violations = check(&history);
+        if violations.is_empty() { Ok(()) } else { Err(Error::new(told(&history, &violations))) }
+    }
+
+    /// Waits until all is in order with nothing under way.
+    ///
+    /// # Errors
+    /// What is not in order at the end of that time, as [`Recorder::holds`].
+    pub async fn settles(&self, within: Duration) -> Result<(), Error> {
+        let end = Instant::now() + within;
+        loop {
+            match self.holds(true) {
+                Err(_) if Instant::now() < end => tokio::time::sleep(10 * PAUSE).await,
+                result => return result,
+            }
+        }
+    }
+
+    fn order(&self, order: impl FnOnce(blocking::Sender<Result<(), Error>>) -> Order) -> Result<(), Error> {
+        let (send, answered) = blocking::channel();
+        self.orders.send(order(send)).map_err(|_| Error::new("the recorder has ended"))?;
+        answer(&answered)
+    }
+}
+
+fn answer(answered: &blocking::Receiver<Result<(), Error>>) -> Result<(), Error> {
+    answered.recv().map_err(|_| Error::new("the recorder has ended"))?
+}
+
+struct Work {
+    tape: Arc<Tape>,
+    kubeconfig: PathBuf,
+    namespaces: Vec<String>,
+    revision: Stamper,
+}
+
+impl Work {
+    /// Works until the recorder is dropped.
+    async fn run(self, mut orders: mpsc::UnboundedReceiver<Order>, ready: &blocking::Sender<Result<(), Error>>) {
+        let started = self.start().await;
+        let (watches, started) = match started {
+            Ok(watches) => (watches, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        // Whoever waits no longer does not want to know.
+        let _ = ready.send(started);
+        while let Some(order) = orders.recv().await {
+            let _ = match order {
+                Order::CatchUp(answer) => answer.send(self.catch_up(&watches).await),
+                Order::Mark(what, answer) => answer.send(self.mark(what).await),
+            };
+        }
+    }
+
+    async fn start(&self) -> Result<Vec<Arc<Watch>>, Error> {
+        let failed = || Error::while_trying::<kube::Error>("could not begin to record");
+        let client = kube::Client::try_from(kubeconfig::load(&self.kubeconfig).await?).map_err(failed())?;
+        let mut watches = Vec::new();
+        for namespace in &self.namespaces {
+            for kind in Kind::ALL {
+                let watch = Arc::new(Watch::new(self.tape.clone(), client.clone(), kind, namespace));
+                // A kind that is new is not served yet.
+                let revision = poll_until("the first look at all objects", CATCH_UP, async || {
+                    watch.list().await.map_err(|error| error.to_string())
+                });
+                let revision = revision.await?;
+                let following = watch.clone();
+                tokio::spawn(async move { following.follow(revision).await });
+                watches.push(watch);
+            }
+        }
+        Ok(watches)
+    }
+
+    async fn catch_up(&self, watches: &[Arc<Watch>]) -> Result<(), Error> {
+        let end = Instant::now() + CATCH_UP;
+        for watch in watches {
+            while !watch.is_up_to_date().await.unwrap_or(false) {
+                if Instant::now() > end {
+                    return Err(Error::new("the API server's writes could not be followed to their end"));
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn mark(&self, what: What) -> Result<(), Error> {
+        let (calls, at) = (self.tape.ledger.call_count(), self.tape.ledger.now());
+        let revision = (self.revision)().await.ok_or_else(|| Error::new("the store does not say its revision"))?;
+        self.tape.seen().marks.push(Mark { calls, revision, at, what });
+        Ok(())
+    }
+}
+
+/// Asks etcd for its revision, which is what resourceVersions count.
+fn stamper(etcd: &str) -> Result<Stamper, Error> {
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(STAMP)
+        .build()
+        .map_err(Error::while_trying("could not make an HTTP client"))?;
+    let url = format!("{etcd}/v3/kv/range");
+    Ok(Arc::new(move || {
+        // A key that does not exist: the answer's head says it all.
+        let request = http.post(&url).json(&json!({"key": "AA==", "count_only": true}));
+        Box::pin(async move {
+            let reply: Value = request.send().await.ok()?.json().await.ok()?;
+            reply.pointer("/header/revision")?.as_str()?.parse().ok()
+        })
+    }))
+}
