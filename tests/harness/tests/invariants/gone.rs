@@ -1,0 +1,63 @@
+use tfc_harness::invariants::{Dead, Invariant::Gone, Maker, Person};
+
+use crate::story::{Story, second};
+
+#[test]
+fn a_role_that_goes_takes_its_tokens_along() {
+    let mut story = Story::rotated();
+    story.withdraws("shop");
+    story.revokes("at-2");
+    story.revokes("at-1");
+    story.goes("shop");
+    story.settled().holds();
+
+    let mut story = Story::rotated();
+    story.revokes("at-1");
+    story.withdraws("shop");
+    story.goes("shop");
+    // What is revoked after that was revoked too late.
+    story.revokes("at-2");
+    story.breaks(Gone, "at-2");
+}
+
+#[test]
+fn a_token_that_is_dead_by_then_needs_nobody() {
+    for (at, left) in [(second(5), false), (second(500), true)] {
+        let mut story = Story::issued();
+        story.withdraws("shop");
+        story.knows("at-1", Maker::Operator, Some(Dead::Expired(at)));
+        story.goes("shop");
+        if left { story.breaks(Gone, "at-1") } else { story.holds() }
+    }
+}
+
+#[test]
+fn retain_keeps_the_token_in_the_secret_and_no_other() {
+    let mut story = Story::rotated();
+    story.edits("shop", |role| role.retain = true);
+    story.revokes("at-1");
+    story.goes("shop");
+    story.settled().holds();
+
+    let mut story = Story::rotated();
+    story.edits("shop", |role| role.retain = true);
+    story.goes("shop");
+    let found = tfc_harness::invariants::check(&story.history);
+    assert!(found.iter().any(|v| v.invariant == Gone && v.token.as_deref() == Some("at-1")), "{found:?}");
+    assert!(found.iter().all(|v| v.token.as_deref() == Some("at-1")), "{found:?}");
+}
+
+#[test]
+fn who_strips_the_finalizer_or_gives_up_lets_a_token_live() {
+    for act in [Person::StrippedFinalizer, Person::Abandoned] {
+        let story = |of: &str| {
+            let mut story = Story::issued();
+            story.withdraws("shop");
+            story.goes("shop");
+            story.settled().excused(act(of.into()))
+        };
+        story("ns/shop").holds();
+        let found = tfc_harness::invariants::check(&story("ns/blog").history);
+        assert!(found.iter().any(|violation| violation.invariant == Gone), "{found:?}");
+    }
+}
