@@ -122,8 +122,7 @@ impl Stage {
             logs: Logs::default(),
         };
         let recorded: Vec<String> = namespaces.into_iter().collect();
-        let recorder = Recorder::start(tfc.ledger(), &bed.kubeconfig(), &bed.etcd_url(), &recorded)
-            .expect("the recorder starts");
+        let recorder = Recorder::start(tfc.ledger(), &bed.etcd_url(), &recorded).expect("the recorder starts");
         let seen = Mutex::new(BTreeSet::from([world.ids.ci_token.expose().to_owned()]));
         let (client, ids) = (bed.client(), world.ids);
         Stage { client, namespace, tenant, tfc, ids, operator: None, recorder, options, seen }

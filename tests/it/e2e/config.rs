@@ -150,6 +150,7 @@ async fn a_private_ca_is_trusted_by_the_config_that_names_it() {
     let mut https = tfc_harness::simulator::Config::from(standard_world().world);
     https.tls = Some(identity);
     let private = Simulator::start(https).expect("the simulator starts");
+    stage.recorder.hears(private.ledger()).expect("it is recorded too");
     stage.secret("private-admin", "token", standard_token(&private).expose()).await;
     let spec = json!({"address": private.address(), "tokenSecretRef": {"name": "private-admin"}});
     stage.create_config("without", spec.clone()).await.expect("a config");

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
 use serde_json::json;
+use tfc_harness::invariants::Person;
 use tfc_harness::simulator::Outage;
 use tfc_harness::wait_until;
 use tfc_token_operator::api::Condition;
@@ -205,6 +206,7 @@ async fn what_another_account_can_t_prove_revoked_is_given_up_only_when_asked() 
     let message = condition(&role, "Ready").expect("a condition").message;
     assert!(message.contains(&id) && message.contains(stage.ids.ci), "{message}");
 
+    stage.declare(Person::Abandoned, "shop");
     stage
         .patch_config("tfc", json!({"metadata": {"annotations": {"terraformcloud.dev/abandon-unproven": "yes"}}}))
         .await;

@@ -6,6 +6,7 @@ mod delete;
 mod expire;
 mod issue;
 mod leader;
+mod polled;
 mod refused;
 mod repair;
 mod replies;

@@ -89,7 +89,7 @@ impl ControlPlane {
 
     /// A request to etcd's JSON gateway: the text of the reply.
     async fn ask_etcd(&self, method: &str, request: Value) -> Result<String, Error> {
-        let url = format!("http://127.0.0.1:{}/v3/{method}", self.layout.etcd_port);
+        let url = format!("{}/v3/{method}", self.etcd_url());
         let failed = || Error::while_trying::<reqwest::Error>(format!("POST {url}"));
         let http = reqwest::Client::builder().no_proxy().build().map_err(failed())?;
         let reply = http.post(&url).body(request.to_string()).send().await.map_err(failed())?;

@@ -16,8 +16,6 @@ pub struct History {
     pub spills: Vec<Spill>,
     /// What people did that excuses something.
     pub people: Vec<Person>,
-    /// Parts of the history that could not be seen, e.g. since the API server had forgotten them.
-    pub gaps: Vec<Lapse>,
     /// The end is one at rest: what is under way then is lost.
     pub settled: bool,
     /// When it ends, on TFC's clock.
@@ -90,6 +88,8 @@ pub enum What {
     SecretGone(String),
     /// Another object was written: its kind, and `NAMESPACE/NAME`.
     Other(&'static str, String),
+    /// From here on some writes were not seen, since the store had forgotten them; of what.
+    Lapse(String),
     /// From here on there is nothing to do.
     RestBegan,
     /// To here.
@@ -209,15 +209,6 @@ pub struct Spill {
     /// Where it was found.
     pub place: String,
     /// When it was found.
-    pub at: Timestamp,
-}
-
-/// A part of the history that could not be seen.
-#[derive(Clone, Debug)]
-pub struct Lapse {
-    /// Of what.
-    pub what: String,
-    /// Since when.
     pub at: Timestamp,
 }
 

@@ -48,5 +48,7 @@ fn is_known(history: &History, end: &Standing<'_>, id: &str, token: &Token) -> b
     }
     let Some(role) = end.role_of_token(id) else { return false };
     let did = |act: fn(String) -> Person| history.excused(&act(role.name.clone()));
-    did(Person::StrippedFinalizer) || did(Person::Abandoned) || token.used && did(Person::WipedStatus)
+    did(Person::StrippedFinalizer)
+        || did(Person::Abandoned) && end.unproven.contains(id)
+        || token.used && did(Person::WipedStatus)
 }

@@ -28,10 +28,32 @@ pub(super) struct Mark {
     pub what: What,
 }
 
-/// All events in order.
-pub(super) fn merge(calls: &[Call], marks: &[Mark], writes: &[Write]) -> Vec<Event> {
-    // A later call's stamp bounds the earlier ones too.
+/// All events in order: calls to each simulator, marks of the first one.
+pub(super) fn merge(calls: &[Vec<Call>], marks: &[Mark], writes: &[Write]) -> Vec<Event> {
     let mut asked: Vec<(u64, Event)> = Vec::new();
+    for (index, calls) in calls.iter().enumerate() {
+        asked.extend(bound(calls, if index == 0 { marks } else { &[] }));
+    }
+    asked.sort_by_key(|(bound, _)| *bound);
+
+    let mut writes: Vec<&Write> = writes.iter().collect();
+    writes.sort_by_key(|write| write.revision);
+    let mut writes = writes.into_iter().peekable();
+    let mut events = Vec::with_capacity(asked.len() + writes.len());
+    let written = |write: &Write| Event { at: write.at, what: write.what.clone() };
+    for (bound, event) in asked {
+        while let Some(write) = writes.next_if(|write| write.revision <= bound) {
+            events.push(written(write));
+        }
+        events.push(event);
+    }
+    events.extend(writes.map(written));
+    events
+}
+
+/// Calls and marks in order, each with the revision before which it was: a later one's stamp bounds the earlier ones too.
+fn bound(calls: &[Call], marks: &[Mark]) -> Vec<(u64, Event)> {
+    let mut asked = Vec::new();
     let mut bound = u64::MAX;
     let mut marks = marks.iter().rev().peekable();
     for call in calls.iter().rev() {
@@ -48,25 +70,16 @@ pub(super) fn merge(calls: &[Call], marks: &[Mark], writes: &[Write]) -> Vec<Eve
         bound = bound.min(mark.revision);
         asked.push((bound, Event { at: mark.at, what: mark.what.clone() }));
     }
-
-    let mut writes: Vec<&Write> = writes.iter().collect();
-    writes.sort_by_key(|write| write.revision);
-    let mut writes = writes.into_iter().peekable();
-    let mut events = Vec::with_capacity(asked.len() + writes.len());
-    let written = |write: &Write| Event { at: write.at, what: write.what.clone() };
-    for (bound, event) in asked.into_iter().rev() {
-        while let Some(write) = writes.next_if(|write| write.revision <= bound) {
-            events.push(written(write));
-        }
-        events.push(event);
-    }
-    events.extend(writes.map(written));
-    events
+    asked.reverse();
+    asked
 }
 
 /// The tokens, with what the operator did to them left to the events.
-pub(super) fn tokens(calls: &[Call], views: Vec<TokenView>) -> BTreeMap<String, Token> {
-    let operators: Vec<&Call> = calls.iter().filter(|call| is_operators(call)).collect();
+pub(super) fn tokens<'a>(
+    calls: impl Iterator<Item = &'a Call>,
+    views: impl Iterator<Item = TokenView>,
+) -> BTreeMap<String, Token> {
+    let operators: Vec<&Call> = calls.filter(|call| is_operators(call)).collect();
     let made: BTreeSet<&String> = operators.iter().flat_map(|call| &call.made).collect();
     let killed: BTreeSet<&String> = operators.iter().flat_map(|call| &call.killed).collect();
     let token = |view: TokenView| {
@@ -78,7 +91,7 @@ pub(super) fn tokens(calls: &[Call], views: Vec<TokenView>) -> BTreeMap<String, 
         let maker = if made.contains(&view.id) { Maker::Operator } else { Maker::Other };
         (view.id, Token { maker, used: view.first_used_at.is_some(), dead })
     };
-    views.into_iter().map(token).collect()
+    views.map(token).collect()
 }
 
 fn is_operators(call: &Call) -> bool {
@@ -171,29 +184,35 @@ mod tests {
     fn a_call_stands_after_all_that_was_written_when_it_was_stamped() {
         let calls = [call(0, Some(3), "GET", "/a"), call(1, Some(4), "GET", "/b")];
         let writes = [write(5), write(2), write(3), write(4)];
-        assert_eq!(words(&merge(&calls, &[], &writes)), ["2", "3", "GET /a", "4", "GET /b", "5"]);
+        assert_eq!(words(&merge(&[calls.to_vec()], &[], &writes)), ["2", "3", "GET /a", "4", "GET /b", "5"]);
     }
 
     #[test]
     fn a_call_without_a_stamp_or_with_a_late_one_is_bound_by_the_next() {
         let calls = [call(0, None, "GET", "/a"), call(1, Some(9), "GET", "/b"), call(2, Some(2), "GET", "/c")];
         let writes = [write(2), write(3)];
-        assert_eq!(words(&merge(&calls, &[], &writes)), ["2", "GET /a", "GET /b", "GET /c", "3"]);
+        assert_eq!(words(&merge(&[calls.to_vec()], &[], &writes)), ["2", "GET /a", "GET /b", "GET /c", "3"]);
     }
 
     #[test]
     fn a_mark_stands_between_the_calls_and_writes_of_its_moment() {
         let calls = [call(0, Some(1), "GET", "/a"), call(1, Some(5), "GET", "/b")];
         let writes = [write(1), write(3), write(4)];
-        let events = merge(&calls, &[mark(1, 3), mark(2, 5)], &writes);
+        let events = merge(&[calls.to_vec()], &[mark(1, 3), mark(2, 5)], &writes);
         assert_eq!(words(&events), ["1", "GET /a", "3", "rest", "4", "GET /b", "rest"]);
+    }
+
+    #[test]
+    fn calls_to_two_servers_stand_where_the_writes_between_them_put_them() {
+        let calls = [vec![call(0, Some(4), "GET", "/a")], vec![call(0, Some(2), "GET", "/b")]];
+        assert_eq!(words(&merge(&calls, &[], &[write(3)])), ["GET /b", "3", "GET /a"]);
     }
 
     #[test]
     fn calls_of_others_are_none_of_the_operators() {
         let mut other = call(0, None, "POST", "/users/u/authentication-tokens");
         other.agent = None;
-        assert!(merge(&[other], &[], &[]).is_empty());
+        assert!(merge(&[vec![other]], &[], &[]).is_empty());
     }
 
     #[test]

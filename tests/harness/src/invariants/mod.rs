@@ -5,6 +5,7 @@
 //! hand. Each invariant is a pure function over it. A rule speaks up only where there is no order of events in which it held, so a
 //! violation is never a matter of speed.
 
+mod etcd;
 mod expiry;
 mod foreign;
 mod gone;
@@ -25,7 +26,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 pub use history::{
-    Attempt, Dead, Delete, Event, History, Lapse, Maker, Mint, Person, Record, Role, Secret, Spill, Status, Token, What,
+    Attempt, Dead, Delete, Event, History, Maker, Mint, Person, Record, Role, Secret, Spill, Status, Token, What,
 };
 pub use recorder::{Recorder, Rest};
 

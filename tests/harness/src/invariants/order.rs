@@ -43,6 +43,9 @@ impl<'a> Rule<'a> {
         let token = mint.made.first().map(String::as_str);
         let attempt = standing.attempt_of(mint);
         let Some((role, intent)) = attempt.and_then(|attempt| standing.intents.get(attempt)) else {
+            if standing.lapsed {
+                return;
+            }
             let attempt = attempt.unwrap_or("none that is known");
             let words = format!("a mint for {} was sent before its intent stood: attempt {attempt}", mint.subject);
             return self.say(token, event, words);
@@ -95,12 +98,12 @@ impl<'a> Rule<'a> {
         let token = current.token.as_deref();
         let committed = token.is_some_and(|token| standing.held.contains(token));
         let forged = self.history.excused(&Person::WroteSecret(role.secret.clone()));
-        if !committed && !forged && !self.did(role, Person::WipedStatus) {
+        if !committed && !forged && !standing.lapsed && !self.did(role, Person::WipedStatus) {
             self.say(token, event, format!("role {} recorded it before it stood in a Secret", role.name));
         }
         let begun = former.and_then(|former| former.status.intent.as_ref());
         if let Some(begun) = begun.filter(|begun| begun.record.attempt == current.attempt)
-            && role.status.handled.as_ref() != Some(&begun.answers)
+            && role.status.handled.clone().unwrap_or_default() != begun.answers
         {
             self.say(token, event, format!("role {} recorded other wishes as answered than it began with", role.name));
         }

@@ -1,34 +1,31 @@
 //! Gathers a history from a running test, on a thread of its own.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::etcd::Etcd;
 use super::history::{History, Person, What};
 use super::merge::{self, Mark};
 use super::objects::Kind;
 use super::watches::{Tape, Watch};
 use super::{check, told};
-use crate::simulator::{Ledger, Stamper};
-use crate::wait::poll_until;
-use crate::{Error, kubeconfig};
+use crate::Error;
+use crate::simulator::{Call, Ledger, Stamper};
 
-/// How long the watches may lag behind the API server, and it may be away.
+/// How long the watches may lag behind the store, and it may be away.
 const CATCH_UP: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long a stamp may take; a call without one is bound by the next.
-const STAMP: Duration = Duration::from_secs(2);
 
 /// Writes down every version of roles, configs, Secrets, Leases and events in some namespaces, and every call to a simulator. No
 /// token's value is kept.
 pub struct Recorder {
     tape: Arc<Tape>,
     orders: mpsc::UnboundedSender<Order>,
+    etcd: String,
 }
 
 /// A span of time in which there is nothing to do.
@@ -49,23 +46,18 @@ impl fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// Starts to record; when this returns, nothing more is missed. `kubeconfig` is the admin's, `etcd` the URL of the store
-    /// behind the API server ([`ControlPlane::etcd_url`](crate::ControlPlane::etcd_url)), which says what was written before what.
+    /// Starts to record; when this returns, nothing more is missed. `etcd` is the URL of the store behind the API server
+    /// ([`ControlPlane::etcd_url`](crate::ControlPlane::etcd_url)).
     ///
     /// # Errors
-    /// When the API server can't be asked.
-    pub fn start(ledger: Ledger, kubeconfig: &Path, etcd: &str, namespaces: &[String]) -> Result<Self, Error> {
+    /// When the store can't be asked.
+    pub fn start(ledger: Ledger, etcd: &str, namespaces: &[String]) -> Result<Self, Error> {
         crate::install_tls_provider();
         ledger.stamp_with(stamper(etcd)?);
         let tape = Arc::new(Tape::new(ledger));
         let (orders, taken) = mpsc::unbounded_channel();
         let (ready, started) = blocking::channel();
-        let work = Work {
-            tape: tape.clone(),
-            kubeconfig: kubeconfig.to_owned(),
-            namespaces: namespaces.to_vec(),
-            revision: stamper(etcd)?,
-        };
+        let work = Work { tape: tape.clone(), etcd: Etcd::new(etcd)?, namespaces: namespaces.to_vec() };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -75,7 +67,17 @@ impl Recorder {
             .spawn(move || runtime.block_on(work.run(taken, &ready)))
             .map_err(Error::while_trying("no thread for the recorder"))?;
         answer(&started)?;
-        Ok(Self { tape, orders })
+        Ok(Self { tape, orders, etcd: etcd.to_owned() })
+    }
+
+    /// Writes down what another TFC is asked, too.
+    ///
+    /// # Errors
+    /// When there can be no client of the store.
+    pub fn hears(&self, ledger: Ledger) -> Result<(), Error> {
+        ledger.stamp_with(stamper(&self.etcd)?);
+        self.tape.seen().ledgers.push(ledger);
+        Ok(())
     }
 
     /// Says what a person did.
@@ -108,28 +110,26 @@ impl Recorder {
     /// All that happened so far. It blocks for what is still on its way. `settled`: nothing is under way any more.
     ///
     /// # Errors
-    /// When the API server is away for a minute.
+    /// When the store is away for a minute.
     pub fn history(&self, settled: bool) -> Result<History, Error> {
         self.order(Order::CatchUp)?;
-        // The calls first: a write that a later call saw is then there too.
-        let ledger = &self.tape.ledger;
-        let (calls, tokens, ended) = (ledger.calls(), ledger.tokens(), ledger.now());
         let seen = self.tape.seen();
+        let calls: Vec<Vec<Call>> = seen.ledgers.iter().map(Ledger::calls).collect();
+        let views = seen.ledgers.iter().flat_map(Ledger::tokens);
         Ok(History {
-            tokens: merge::tokens(&calls, tokens),
+            tokens: merge::tokens(calls.iter().flatten(), views),
             events: merge::merge(&calls, &seen.marks, &seen.writes),
             spills: seen.spills.clone(),
             people: seen.people.clone(),
-            gaps: seen.gaps.clone(),
             settled,
-            ended,
+            ended: self.tape.ledger.now(),
         })
     }
 
     /// Every invariant held so far. `settled`: nothing is under way any more.
     ///
     /// # Errors
-    /// Each violation, and what happened to its token; or that the API server was away for a minute.
+    /// Each violation, and what happened to its token; or that the store was away for a minute.
     pub fn holds(&self, settled: bool) -> Result<(), Error> {
         let history = self.history(settled)?;
         let violations = check(&history);
@@ -163,9 +163,8 @@ fn answer(answered: &blocking::Receiver<Result<(), Error>>) -> Result<(), Error>
 
 struct Work {
     tape: Arc<Tape>,
-    kubeconfig: PathBuf,
+    etcd: Etcd,
     namespaces: Vec<String>,
-    revision: Stamper,
 }
 
 impl Work {
@@ -187,17 +186,11 @@ impl Work {
     }
 
     async fn start(&self) -> Result<Vec<Arc<Watch>>, Error> {
-        let failed = || Error::while_trying::<kube::Error>("could not begin to record");
-        let client = kube::Client::try_from(kubeconfig::load(&self.kubeconfig).await?).map_err(failed())?;
         let mut watches = Vec::new();
         for namespace in &self.namespaces {
             for kind in Kind::ALL {
-                let watch = Arc::new(Watch::new(self.tape.clone(), client.clone(), kind, namespace));
-                // A kind that is new is not served yet.
-                let revision = poll_until("the first look at all objects", CATCH_UP, async || {
-                    watch.list().await.map_err(|error| error.to_string())
-                });
-                let revision = revision.await?;
+                let watch = Arc::new(Watch::new(self.tape.clone(), self.etcd.clone(), kind, namespace));
+                let revision = watch.list(0).await?;
                 let following = watch.clone();
                 tokio::spawn(async move { following.follow(revision).await });
                 watches.push(watch);
@@ -211,7 +204,7 @@ impl Work {
         for watch in watches {
             while !watch.is_up_to_date().await.unwrap_or(false) {
                 if Instant::now() > end {
-                    return Err(Error::new("the API server's writes could not be followed to their end"));
+                    return Err(Error::new("the store's writes could not be followed to their end"));
                 }
                 tokio::time::sleep(PAUSE).await;
             }
@@ -221,26 +214,17 @@ impl Work {
 
     async fn mark(&self, what: What) -> Result<(), Error> {
         let (calls, at) = (self.tape.ledger.call_count(), self.tape.ledger.now());
-        let revision = (self.revision)().await.ok_or_else(|| Error::new("the store does not say its revision"))?;
+        let revision = self.etcd.revision().await.ok_or_else(|| Error::new("the store does not say its revision"))?;
         self.tape.seen().marks.push(Mark { calls, revision, at, what });
         Ok(())
     }
 }
 
-/// Asks etcd for its revision, which is what resourceVersions count.
+/// With a client of its own: its connections live and die with the runtime of the simulator that asks.
 fn stamper(etcd: &str) -> Result<Stamper, Error> {
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(STAMP)
-        .build()
-        .map_err(Error::while_trying("could not make an HTTP client"))?;
-    let url = format!("{etcd}/v3/kv/range");
+    let etcd = Etcd::new(etcd)?;
     Ok(Arc::new(move || {
-        // A key that does not exist: the answer's head says it all.
-        let request = http.post(&url).json(&json!({"key": "AA==", "count_only": true}));
-        Box::pin(async move {
-            let reply: Value = request.send().await.ok()?.json().await.ok()?;
-            reply.pointer("/header/revision")?.as_str()?.parse().ok()
-        })
+        let etcd = etcd.clone();
+        Box::pin(async move { etcd.revision().await })
     }))
 }

@@ -17,6 +17,7 @@ pub fn check(history: &History) -> Vec<Violation> {
                 resting = false;
                 None
             }
+            What::Lapse(_) => None,
             What::Mint(mint) => Some(format!("TFC was asked to mint for {}", mint.subject)),
             What::Delete(_) => Some("TFC was asked to delete a token".into()),
             What::Asked(call) => Some(format!("TFC was asked: {call}")),

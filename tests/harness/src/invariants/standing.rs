@@ -25,6 +25,12 @@ pub(super) struct Standing<'a> {
     pub current: BTreeSet<&'a str>,
     /// UIDs of the roles that have once had a token.
     pub served: BTreeSet<&'a str>,
+    /// The role of each attempt that any record ever named.
+    pub owners: BTreeMap<&'a str, &'a Role>,
+    /// Tokens of which a role has said that it can't prove their revocation.
+    pub unproven: BTreeSet<&'a str>,
+    /// Writes were missed.
+    pub lapsed: bool,
     /// What roles had handled when they said that somebody else has the slot, by UID.
     pub told: BTreeMap<&'a str, &'a Status>,
 }
@@ -55,7 +61,7 @@ impl<'a> Standing<'a> {
     /// The role, as it was when it wrote down the attempt that made a token.
     pub fn role_of_token(&self, token: &str) -> Option<&'a Role> {
         let attempt = (*self.made.get(token)?)?;
-        self.intents.get(attempt).map(|(role, _)| *role)
+        self.owners.get(attempt).copied()
     }
 
     /// Names of the Secrets that hold a token.
@@ -67,7 +73,7 @@ impl<'a> Standing<'a> {
     fn apply(&mut self, event: &'a Event) {
         match &event.what {
             What::Mint(mint) => {
-                let attempt = self.attempt_of(mint).filter(|attempt| self.intents.contains_key(attempt));
+                let attempt = self.attempt_of(mint);
                 for token in &mint.made {
                     self.made.insert(token, attempt);
                     if mint.doubled {
@@ -90,11 +96,17 @@ impl<'a> Standing<'a> {
             What::SecretGone(name) => {
                 self.secrets.remove(name.as_str());
             }
+            What::Lapse(_) => self.lapsed = true,
             What::Asked(_) | What::Other(..) | What::RestBegan | What::RestEnded => {}
         }
     }
 
     fn apply_role(&mut self, role: &'a Role) {
+        let status = &role.status;
+        let open = status.intent.iter().chain(&status.unsettled).map(|attempt| &attempt.record);
+        for record in open.chain(&status.current).chain(&status.predecessors) {
+            self.owners.entry(&record.attempt).or_insert(role);
+        }
         if let Some(intent) = &role.status.intent {
             // The first version that names it: later ones are the same attempt.
             self.intents.entry(&intent.record.attempt).or_insert((role, intent));
@@ -104,6 +116,9 @@ impl<'a> Standing<'a> {
             self.current.extend(current.token.as_deref());
         }
         let says = |reason: &str| role.says.iter().any(|said| said == reason);
+        if says("RevocationUnproven") {
+            self.unproven.extend(status.predecessors.iter().filter_map(|record| record.token.as_deref()));
+        }
         if says("TakenOver") || says("SlotOccupied") {
             self.told.entry(&role.uid).or_insert(&role.status);
         } else {

@@ -4,48 +4,52 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
-use kube::{Client, ResourceExt};
-use serde_json::Value;
-
-use super::history::{Lapse, Person, Spill};
+use super::etcd::{Change, Ended, Entry, Etcd};
+use super::history::{Person, Spill, What};
 use super::merge::{Mark, Write};
 use super::objects::{self, Kind};
+use crate::Error;
 use crate::simulator::Ledger;
 
-/// Between two tries while the API server is away.
-const RETRY: Duration = Duration::from_millis(100);
+/// Between two tries while the store is away.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// All that was seen so far.
 #[derive(Default)]
 pub(super) struct Seen {
+    pub ledgers: Vec<Ledger>,
     pub writes: Vec<Write>,
     pub marks: Vec<Mark>,
     pub spills: Vec<Spill>,
     pub people: Vec<Person>,
-    pub gaps: Vec<Lapse>,
 }
 
 /// What the watches and the recorder share.
 pub(super) struct Tape {
+    /// Of the first simulator: whose clock counts.
     pub ledger: Ledger,
     seen: Mutex<Seen>,
 }
 
 impl Tape {
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, seen: Mutex::default() }
+        let seen = Seen { ledgers: vec![ledger.clone()], ..Seen::default() };
+        Self { ledger, seen: Mutex::new(seen) }
     }
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Every simulator's.
+    pub fn ledgers(&self) -> Vec<Ledger> {
+        self.seen().ledgers.clone()
+    }
+
     /// Notes which tokens' values stand in a text.
     pub fn search(&self, place: &str, text: &str) {
         let at = self.ledger.now();
-        let found = self.ledger.traced_in(text);
+        let found: Vec<String> = self.ledgers().iter().flat_map(|ledger| ledger.traced_in(text)).collect();
         self.seen().spills.extend(found.into_iter().map(|token| Spill { token, place: place.to_owned(), at }));
     }
 }
@@ -53,145 +57,110 @@ impl Tape {
 /// One kind in one namespace.
 pub(super) struct Watch {
     tape: Arc<Tape>,
+    etcd: Etcd,
     kind: Kind,
-    namespace: String,
-    api: Api<DynamicObject>,
-    /// The objects there are, by UID: as they were seen last.
-    objects: Mutex<BTreeMap<String, Value>>,
+    prefix: String,
+    /// Each object as it was seen last, by key: its revision and value.
+    objects: Mutex<BTreeMap<String, (u64, Vec<u8>)>>,
 }
 
 impl Watch {
-    pub fn new(tape: Arc<Tape>, client: Client, kind: Kind, namespace: &str) -> Self {
-        let (group, version, plural) = kind.path();
-        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        let resource = ApiResource {
-            group: group.into(),
-            version: version.into(),
-            api_version,
-            kind: kind.name().into(),
-            plural: plural.into(),
-        };
-        let api = Api::namespaced_with(client, namespace, &resource);
-        Self { tape, kind, namespace: namespace.to_owned(), api, objects: Mutex::default() }
+    pub fn new(tape: Arc<Tape>, etcd: Etcd, kind: Kind, namespace: &str) -> Self {
+        Self { tape, etcd, kind, prefix: kind.prefix(namespace), objects: Mutex::default() }
     }
 
-    /// Notes what there is; the revision from which to watch.
-    pub async fn list(&self) -> kube::Result<String> {
-        let list = self.api.list(&ListParams::default()).await?;
-        let revision = list.metadata.resource_version.clone().unwrap_or_default();
+    /// Notes what there is; the revision after which to watch. What a restored store has from before `since` is news of then.
+    pub async fn list(&self, since: u64) -> Result<u64, Error> {
+        let (entries, revision) = self.etcd.list(&self.prefix, false).await?;
         let mut gone = self.objects().clone();
-        for object in list.items {
-            gone.remove(&object.uid().unwrap_or_default());
-            self.note(object, false);
+        for entry in entries {
+            gone.remove(&entry.key);
+            self.put(entry, since);
         }
-        for (uid, mut object) in gone {
-            object["metadata"]["resourceVersion"] = Value::from(revision.clone());
-            self.objects().remove(&uid);
-            self.write(&object, objects::gone(self.kind, &object));
+        for (key, (_, value)) in gone {
+            self.delete(Entry { key, value, revision });
         }
         Ok(revision)
     }
 
-    /// Notes each version from this revision on, for ever.
-    pub async fn follow(&self, mut revision: String) {
+    /// Notes each version after this revision, for ever.
+    pub async fn follow(&self, mut revision: u64) {
         loop {
-            if let Err(lost) = self.stream(&mut revision).await {
-                if lost {
-                    let what = format!("{} of {}", self.kind.name(), self.namespace);
-                    let at = self.tape.ledger.now();
-                    self.tape.seen().gaps.push(Lapse { what, at });
-                    while match self.list().await {
-                        Ok(now) => {
-                            revision = now;
-                            false
-                        }
-                        Err(_) => true,
-                    } {
-                        tokio::time::sleep(RETRY).await;
+            if let Ended::Forgotten = self.stream(&mut revision).await {
+                let since = revision + 1;
+                self.note(since, What::Lapse(self.prefix.clone()));
+                if let Ok(now) = self.list(since).await {
+                    revision = now;
+                }
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn stream(&self, revision: &mut u64) -> Ended {
+        let mut stream = match self.etcd.watch(&self.prefix, *revision + 1).await {
+            Ok(stream) => stream,
+            Err(ended) => return ended,
+        };
+        loop {
+            let changes = match stream.next().await {
+                Ok(changes) => changes,
+                Err(ended) => return ended,
+            };
+            for change in changes {
+                match change {
+                    Change::Put(entry) => {
+                        *revision = entry.revision;
+                        self.put(entry, 0);
+                    }
+                    Change::Delete(entry) => {
+                        *revision = entry.revision;
+                        self.delete(entry);
                     }
                 }
-                tokio::time::sleep(RETRY).await;
             }
         }
     }
 
-    /// Until the connection ends; as an error where it broke: true if the revision is no longer to be had.
-    async fn stream(&self, revision: &mut String) -> Result<(), bool> {
-        let events = self.api.watch(&WatchParams::default().timeout(290), revision).await.map_err(is_expired)?;
-        let mut events = std::pin::pin!(events);
-        while let Some(event) = events.next().await {
-            let (object, gone) = match event.map_err(is_expired)? {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
-                WatchEvent::Deleted(object) => (object, true),
-                WatchEvent::Bookmark(bookmark) => {
-                    revision.clone_from(&bookmark.metadata.resource_version);
-                    continue;
-                }
-                WatchEvent::Error(status) => return Err(status.code == 410),
-            };
-            *revision = object.resource_version().unwrap_or_default();
-            self.note(object, gone);
-        }
-        Ok(())
-    }
-
-    fn note(&self, object: DynamicObject, gone: bool) {
-        let uid = object.uid().unwrap_or_default();
-        let mut object = serde_json::to_value(&object).unwrap_or_default();
-        if let Some(metadata) = object["metadata"].as_object_mut() {
-            metadata.remove("managedFields");
-        }
-        let known = self.objects().get(&uid).map(revision_of);
-        if known == Some(revision_of(&object)) {
+    fn put(&self, entry: Entry, since: u64) {
+        let Entry { key, value, revision } = entry;
+        if self.objects().get(&key).is_some_and(|(seen, _)| *seen == revision) {
             return;
         }
-        let what = match gone {
-            true => objects::gone(self.kind, &object),
-            false => objects::written(self.kind, &object, &self.tape.ledger),
-        };
-        let place = format!("{} {}", self.kind.name(), objects::name(&object));
-        self.tape.search(&place, &objects::public_text(self.kind, &object));
-        self.write(&object, what);
-        if let Some(object) = object.as_object_mut() {
-            object.retain(|key, _| key == "metadata");
-        }
-        match gone {
-            true => self.objects().remove(&uid),
-            false => self.objects().insert(uid, object),
-        };
+        let name = name(&key);
+        self.tape.search(&format!("{} {name}", self.kind.name()), &objects::public_text(self.kind, &value));
+        self.note(revision.max(since), objects::written(self.kind, name, &value, &self.tape.ledgers()));
+        // Only a role's last version is of use when it is gone. No value is kept.
+        let value = if self.kind == Kind::Role { value } else { Vec::new() };
+        self.objects().insert(key, (revision, value));
     }
 
-    fn write(&self, object: &Value, what: super::What) {
-        let (revision, at) = (revision_of(object), self.tape.ledger.now());
+    fn delete(&self, entry: Entry) {
+        self.objects().remove(&entry.key);
+        self.note(entry.revision, objects::gone(self.kind, name(&entry.key), &entry.value));
+    }
+
+    fn note(&self, revision: u64, what: What) {
+        let at = self.tape.ledger.now();
         self.tape.seen().writes.push(Write { revision, at, what });
     }
 
-    /// Whether all that stands at the API server now has been seen.
-    pub async fn is_up_to_date(&self) -> kube::Result<bool> {
-        let list = self.api.list_metadata(&ListParams::default()).await?;
+    /// Whether all that stands in the store now has been seen.
+    pub async fn is_up_to_date(&self) -> Result<bool, Error> {
+        let (entries, _) = self.etcd.list(&self.prefix, true).await?;
         let objects = self.objects();
-        let seen = |uid: Option<String>, version: Option<String>| {
-            let object = uid.and_then(|uid| objects.get(&uid));
-            object.is_some_and(|object| revision_of(object) >= number(version.as_deref()))
-        };
-        let all_there = list.items.iter().all(|item| seen(item.uid(), item.resource_version()));
-        let none_gone = objects.keys().all(|uid| list.items.iter().any(|item| item.uid().as_deref() == Some(uid)));
-        Ok(all_there && none_gone)
+        let seen = |entry: &Entry| objects.get(&entry.key).is_some_and(|(revision, _)| *revision >= entry.revision);
+        let none_gone = objects.keys().all(|key| entries.iter().any(|entry| entry.key == *key));
+        Ok(entries.iter().all(seen) && none_gone)
     }
 
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Value>> {
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, (u64, Vec<u8>)>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn is_expired(error: kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 410)
-}
-
-fn revision_of(object: &Value) -> u64 {
-    number(object.pointer("/metadata/resourceVersion").and_then(Value::as_str))
-}
-
-fn number(text: Option<&str>) -> u64 {
-    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+/// `NAMESPACE/NAME` out of a key.
+fn name(key: &str) -> &str {
+    let mut slashes = key.rmatch_indices('/').skip(1);
+    slashes.next().map_or(key, |(at, _)| &key[at + 1..])
 }
