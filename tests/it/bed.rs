@@ -77,6 +77,12 @@ impl Bed {
         self.control_plane.client()
     }
 
+    /// A client of the user `tenant`, who may do what a test binds to that name.
+    pub async fn tenant_client(&self) -> Client {
+        let kubeconfig = self.control_plane.tenant_kubeconfig_path();
+        self.control_plane.client_for(&kubeconfig).await.expect("the tenant's kubeconfig")
+    }
+
     /// The admin's kubeconfig, for child processes.
     pub fn kubeconfig(&self) -> PathBuf {
         self.control_plane.kubeconfig_path()

@@ -32,6 +32,8 @@ pub struct Stage {
     pub ids: StandardIds,
     /// Admin of the cluster.
     pub client: Client,
+    /// Whoever writes roles and their Secrets: the admin, until a test puts somebody else there.
+    pub user: Client,
     /// The operator; `None` after it was killed.
     pub operator: Option<Operator>,
     /// Writes down all that happens. When the stage goes, every invariant must have held.
@@ -124,8 +126,8 @@ impl Stage {
         let recorded: Vec<String> = namespaces.into_iter().collect();
         let recorder = Recorder::start(tfc.ledger(), &bed.etcd_url(), &recorded).expect("the recorder starts");
         let seen = Mutex::new(BTreeSet::from([world.ids.ci_token.expose().to_owned()]));
-        let (client, ids) = (bed.client(), world.ids);
-        Stage { client, namespace, tenant, tfc, ids, operator: None, recorder, options, seen }
+        let (client, user, ids) = (bed.client(), bed.client(), world.ids);
+        Stage { client, user, namespace, tenant, tfc, ids, operator: None, recorder, options, seen }
     }
 
     /// Says what a person did to a role or a Secret of that name, where it excuses something.
@@ -409,7 +411,7 @@ impl Stage {
 
     /// The roles.
     pub fn roles(&self) -> Api<TerraformCloudRole> {
-        Api::namespaced(self.client.clone(), &self.tenant)
+        Api::namespaced(self.user.clone(), &self.tenant)
     }
 
     /// Configs of the namespace.
@@ -419,7 +421,7 @@ impl Stage {
 
     /// The roles' Secrets.
     pub fn secrets(&self) -> Api<Secret> {
-        Api::namespaced(self.client.clone(), &self.tenant)
+        Api::namespaced(self.user.clone(), &self.tenant)
     }
 }
 

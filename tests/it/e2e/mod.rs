@@ -1,6 +1,7 @@
 //! The operator's real binary between a real API server and the simulator: what a user does, and what comes of it.
 
 mod admission;
+mod attacks;
 mod config;
 mod delete;
 mod expire;
