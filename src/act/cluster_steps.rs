@@ -250,24 +250,37 @@ async fn annotate(
 pub async fn withdraw(world: &World, round: &mut Round, how: Withdrawal) -> After {
     let Secret::Ours(secret) = round.secret.clone() else { return After::Observe };
     let name = round.role.secret_name();
-    let result: Result<Option<SecretMeta>, ClusterError> = match how {
-        Withdrawal::Delete => {
-            let (uid, version) = (&secret.uid, &secret.resource_version);
-            world.cluster.delete_secret(round.namespace(), &name, uid, version).await.map(|()| None)
-        }
+    let emptied: Result<SecretMeta, ClusterError> = match how {
+        Withdrawal::Delete => return delete(world, round, &secret).await,
         Withdrawal::Empty => {
             let frame = Frame { role: &round.role, installation: &world.installation, answers: answered(round) };
             let former = former(round);
             let patch = frame.emptied().patch(&secret.uid, &secret.resource_version, former.as_ref());
-            world.cluster.patch_secret(round.namespace(), &name, patch, false).await.map(Some)
+            world.cluster.patch_secret(round.namespace(), &name, patch, false).await
         }
     };
-    match result {
-        Ok(Some(meta)) => round.see_own_write(world, &meta.metadata),
-        Ok(None) => round.secret = Secret::Absent,
-        Err(error) => return cluster_trouble(round, "withdrawing the credential", error),
+    match emptied {
+        Ok(meta) => {
+            round.see_own_write(world, &meta.metadata);
+            After::Plan
+        }
+        // An immutable one can be deleted all the same: else whoever made it so could keep what is due.
+        Err(ClusterError::Refused(_)) => delete(world, round, &secret).await,
+        Err(error) => cluster_trouble(round, WITHDRAWING, error),
     }
-    After::Plan
+}
+
+const WITHDRAWING: &str = "withdrawing the credential";
+
+async fn delete(world: &World, round: &mut Round, secret: &OurSecret) -> After {
+    let name = round.role.secret_name();
+    match world.cluster.delete_secret(round.namespace(), &name, &secret.uid, &secret.resource_version).await {
+        Ok(()) => {
+            round.secret = Secret::Absent;
+            After::Plan
+        }
+        Err(error) => cluster_trouble(round, WITHDRAWING, error),
+    }
 }
 
 /// Lets go of the Secret: it stays, with its token, and is nobody's.
