@@ -172,6 +172,10 @@ pub fn view(
     verified: bool,
 ) -> Secret {
     let Some(meta) = meta else { return Secret::Absent };
+    // One that is going can't be kept, and what somebody's finalizer keeps of it is no longer ours to wait for.
+    if meta.deletion_timestamp.is_some() {
+        return Secret::Foreign;
+    }
     let uid = role.metadata.uid.as_deref().unwrap_or_default();
     let owned = meta.owner_references.iter().flatten().any(|r| r.uid == uid && r.controller == Some(true));
     let record = record_of(meta).filter(|r| r.role_uid == uid && r.installation == installation.as_str());
