@@ -4,6 +4,10 @@
 //! The tenant is a user of its own, with the rights that `kubectl`'s role `edit` gives with our manifest.
 
 mod forged;
+mod identity;
+mod kept;
+mod secrets;
+mod wishes;
 
 use std::fs;
 
