@@ -240,6 +240,15 @@ impl Stage {
         .await
     }
 
+    /// Waits until the role's spec, as it stands, was looked at.
+    pub async fn seen(&self, name: &str) -> TerraformCloudRole {
+        let generation = self.roles().get(name).await.expect("the role").metadata.generation;
+        let seen = |role: &TerraformCloudRole| {
+            role.status.as_ref().is_some_and(|status| status.observed_generation == generation)
+        };
+        self.role_until(name, "a look at its spec", seen).await
+    }
+
     /// Waits until the config's `Ready` has this reason.
     pub async fn config_becomes(&self, name: &str, reason: &str) -> TerraformCloudConfig {
         let configs = self.configs();

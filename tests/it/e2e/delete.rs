@@ -1,5 +1,8 @@
 //! What goes takes its tokens along, whatever else goes at the same time.
 
+mod orders;
+mod unproven;
+
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};

@@ -1,9 +1,20 @@
 //! Organization and legacy team tokens: one slot each, and minting kills what is in it.
 
+use kube::ResourceExt;
 use serde_json::json;
 use tfc_harness::simulator::{Fault, Slot, When};
+use tfc_token_operator::api::TerraformCloudRole;
 
-use crate::stage::{Stage, condition, ready, token_id};
+use crate::stage::{SOON, Stage, condition, ready, token_id};
+
+/// Waits until a role says which other one holds its slot.
+async fn conflict(stage: &Stage, name: &str, holder: &str) -> TerraformCloudRole {
+    let holder = format!("{}/{holder} ", stage.tenant);
+    let named = |c: tfc_token_operator::api::Condition| c.reason == "Conflict" && c.message.contains(&holder);
+    let said =
+        |role: &TerraformCloudRole| ready(role).is_some_and(named) && condition(role, "Stalled").is_some_and(named);
+    stage.role_until(name, &format!("it to name {holder}"), said).await
+}
 
 #[tokio::test]
 async fn an_organizations_token_is_kept_until_it_is_asked_for() {
@@ -128,4 +139,95 @@ async fn a_slots_lost_reply_is_known_by_the_expiry_that_was_asked_for() {
     let value = stage.value("org", "token").await.expect("a token");
     assert_eq!(stage.use_token(&value).await, 200);
     assert_eq!((stage.tfc.minted().len(), stage.alive().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn one_slot_is_one_whichever_config_and_account_asks_and_the_oldest_follows() {
+    let stage = Stage::new().await;
+    stage.config("same", json!({})).await;
+    stage.secret("other-admin", "token", stage.ids.admin_token.expose()).await;
+    let other = json!({"address": stage.tfc.address(), "tokenSecretRef": {"name": "other-admin"}});
+    stage.create_config("other", other).await.expect("a config");
+    stage.config_becomes("other", "Authenticated").await;
+    let on = |config: &str| json!({"configRef": {"name": config}, "organization": {"name": "acme"}});
+    stage.role("first", on("tfc")).await;
+    stage.issued("first").await;
+    // Ages are whole seconds, and the names sort the other way round.
+    for (name, config) in [("z-older", "other"), ("a-younger", "same")] {
+        let role = stage.role(name, on(config)).await;
+        let role = conflict(&stage, &role.name_any(), "first").await;
+        let born = role.creation_timestamp().expect("a time").0;
+        assert!(stage.tfc.until(SOON, |tfc| tfc.now().as_second() > born.as_second()).await);
+    }
+    for (goes, follows, waits) in [("first", "z-older", Some("a-younger")), ("z-older", "a-younger", None)] {
+        stage.delete_role(goes).await;
+        stage.role_goes(goes).await;
+        stage.issued(follows).await;
+        if let Some(waits) = waits {
+            conflict(&stage, waits, follows).await;
+        }
+        assert_eq!(stage.alive().len(), 1);
+    }
+    assert_eq!(stage.tfc.minted().len(), 3, "nobody fought");
+}
+
+#[tokio::test]
+#[ignore = "a role that lost its admission and its token keeps the slot's Lease"]
+async fn a_role_that_lost_its_admission_keeps_no_slot_from_others() {
+    let selector = json!({"from": "Selector", "selector": {"matchLabels": {"team": "apps"}}});
+    let allow = json!([{"namespaces": selector, "organizations": ["acme"]}, {"organizations": ["acme"]}]);
+    let mut stage = Stage::with_tenant(json!({"allow": allow, "revocationGracePeriod": "0s"})).await;
+    stage.label_tenant(json!({"team": "apps"})).await;
+    stage.role("first", json!({"organization": {"name": "acme"}})).await;
+    stage.issued("first").await;
+    stage.label_tenant(json!({"team": null})).await;
+    stage.role_becomes("first", "False", "ConfigNotAvailable").await;
+    stage.alive_become(0).await;
+    stage.tenant = stage.namespace.clone();
+    stage.role("second", json!({"organization": {"name": "acme"}})).await;
+    stage.issued("second").await;
+}
+
+#[tokio::test]
+async fn across_clusters_a_slot_is_taken_once_and_taken_back_once_when_told() {
+    let here = Stage::new().await;
+    // Another cluster knows nothing of this one's Leases: it has its own, and another installation's name.
+    let mut there = Stage::bare(&[]).await;
+    there.start().await;
+    there.secret("tfc-admin", "token", here.ids.ci_token.expose()).await;
+    let config = json!({"address": here.tfc.address(), "tokenSecretRef": {"name": "tfc-admin"}});
+    there.create_config("tfc", config).await.expect("a config");
+    there.config_becomes("tfc", "Authenticated").await;
+    let mint = "/organizations/*/authentication-token";
+    let spec = |replace: &str| json!({"organization": {"name": "acme"}, "slot": {"ifOccupied": replace}});
+
+    here.role("org", spec("Replace")).await;
+    here.issued("org").await;
+    there.role("org", spec("Refuse")).await;
+    there.role_becomes("org", "False", "SlotOccupied").await;
+    assert_eq!(here.tfc.count("POST", mint), 1);
+
+    // The other one takes it; this one hears of it when it looks, and leaves it alone.
+    there.patch_role("org", json!({"spec": spec("Replace")})).await;
+    there.issued("org").await;
+    here.annotate("org", "rotate", "1").await;
+    here.role_becomes("org", "False", "TakenOver").await;
+    for (stage, former) in [(&here, &there), (&there, &here)] {
+        let mints = here.tfc.count("POST", mint);
+        for look in ["a", "b", "c"] {
+            former.patch_role("org", json!({"spec": {"secret": {"labels": {"look": look}}}})).await;
+            stage.patch_role("org", json!({"spec": {"secret": {"labels": {"look": look}}}})).await;
+            former.seen("org").await;
+            stage.seen("org").await;
+        }
+        assert_eq!(here.tfc.count("POST", mint), mints, "they fight");
+
+        stage.annotate("org", "rotate", "take it back").await;
+        stage.issued("org").await;
+        assert_eq!(here.tfc.count("POST", mint), mints + 1);
+        former.annotate("org", "rotate", "a wish from before it was told").await;
+        former.role_becomes("org", "False", "TakenOver").await;
+    }
+    assert_eq!(here.tfc.count("POST", mint), 4);
+    assert_eq!(here.alive().len(), 1);
 }

@@ -81,11 +81,8 @@ pub async fn looked_at(stage: &Stage, name: &str) {
     stage
         .patch_role(name, json!({"spec": {"secret": {"labels": {"look": before.unwrap_or_default().to_string()}}}}))
         .await;
-    let generation = stage.roles().get(name).await.expect("the role").metadata.generation;
-    assert_ne!(generation, before, "a change");
-    stage
-        .role_until(name, "a look", |role| role.status.as_ref().is_some_and(|s| s.observed_generation == generation))
-        .await;
+    let role = stage.seen(name).await;
+    assert_ne!(role.metadata.generation, before, "a change");
 }
 
 /// The record in a Secret's annotation.
