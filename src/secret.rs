@@ -172,8 +172,9 @@ pub fn view(
     verified: bool,
 ) -> Secret {
     let Some(meta) = meta else { return Secret::Absent };
-    // One that is going can't be kept, and what somebody's finalizer keeps of it is no longer ours to wait for.
-    if meta.deletion_timestamp.is_some() {
+    // What somebody's finalizer keeps of a Secret that goes is not for its role to wait for, once that goes too. A role that
+    // stays goes on to serve it: pods may mount it to the end.
+    if meta.deletion_timestamp.is_some() && role.metadata.deletion_timestamp.is_some() {
         return Secret::Foreign;
     }
     let uid = role.metadata.uid.as_deref().unwrap_or_default();
