@@ -76,6 +76,10 @@ impl Survey {
             }
             return;
         }
+        // TFC may go on to list what its clock has ended.
+        if token.expires_at.is_some_and(|end| end <= self.now) {
+            return;
+        }
         if let Some(wait) = ripe_in(token.issued_at, self.settling, self.now) {
             self.verdict.ripe_in = Some(self.verdict.ripe_in.map_or(wait, |soonest| soonest.min(wait)));
             return;
