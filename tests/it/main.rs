@@ -7,4 +7,5 @@ mod docs;
 mod e2e;
 mod faults;
 mod manifests;
+mod recorder;
 mod stage;

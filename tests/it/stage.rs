@@ -291,6 +291,7 @@ impl Stage {
 
     /// Takes all that the operator knows of a role out of its status, as a restore from a backup does.
     pub async fn wipe_status(&self, name: &str) {
+        self.declare(Person::WipedStatus, name);
         let nothing = json!({"status": null});
         let params = PatchParams::default();
         self.roles().patch_status(name, &params, &Patch::Merge(nothing)).await.expect("the status can be wiped");

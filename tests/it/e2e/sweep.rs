@@ -1,6 +1,7 @@
 //! The sweep: what no record knows is found, and what TFC no longer has is replaced.
 
 use serde_json::json;
+use tfc_harness::invariants::Person;
 use tfc_harness::simulator::{Fault, Slot, When};
 use tfc_harness::wait_until;
 use tfc_token_operator::api::TerraformCloudRole;
@@ -133,6 +134,7 @@ async fn the_tokens_of_a_role_that_went_by_force_are_revoked_if_nobody_used_them
     assert_eq!(stage.use_token(&used).await, 200);
     stage.kill();
     for name in ["used", "unused"] {
+        stage.declare(Person::StrippedFinalizer, name);
         stage.patch_role(name, json!({"metadata": {"finalizers": null}})).await;
         stage.delete_role(name).await;
         stage.role_goes(name).await;

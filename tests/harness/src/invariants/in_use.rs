@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::history::{Event, History, Mint, Person, Secret, What};
+use super::history::{Dead, Event, History, Mint, Person, Secret, What};
 use super::standing::{Killer, Standing};
 use super::{Invariant, Violation};
 
@@ -31,8 +31,20 @@ pub fn check(history: &History) -> Vec<Violation> {
                 rule.found.push(Violation { invariant: Invariant::InUse, token: Some(token.into()), at, words });
             }
         }
+        rule.found.extend(outlived(history, &end));
     }
     rule.found
+}
+
+/// Roles that say that all is well while the token in their Secret has run out.
+fn outlived<'a>(history: &'a History, end: &'a Standing<'_>) -> impl Iterator<Item = Violation> + 'a {
+    let issued = end.roles.values().filter(|role| role.says.iter().any(|reason| reason == "Issued"));
+    issued.filter_map(|role| {
+        let token = end.secrets.get(role.secret.as_str())?.holds.as_deref()?;
+        let Some(Dead::Expired(at)) = history.tokens.get(token)?.dead else { return None };
+        let words = format!("it ran out, and role {} still has it in Secret {}", role.name, role.secret);
+        Some(Violation { invariant: Invariant::InUse, token: Some(token.into()), at, words })
+    })
 }
 
 struct Rule<'a> {

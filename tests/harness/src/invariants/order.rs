@@ -98,7 +98,7 @@ impl<'a> Rule<'a> {
         let token = current.token.as_deref();
         let committed = token.is_some_and(|token| standing.held.contains(token));
         let forged = self.history.excused(&Person::WroteSecret(role.secret.clone()));
-        if !committed && !forged && !standing.lapsed && !self.did(role, Person::WipedStatus) {
+        if !committed && !forged && !standing.lapsed {
             self.say(token, event, format!("role {} recorded it before it stood in a Secret", role.name));
         }
         let begun = former.and_then(|former| former.status.intent.as_ref());

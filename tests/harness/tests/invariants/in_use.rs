@@ -1,6 +1,6 @@
-use tfc_harness::invariants::{Invariant::InUse, Person};
+use tfc_harness::invariants::{Dead, Invariant::InUse, Maker, Person};
 
-use crate::story::Story;
+use crate::story::{Story, second};
 
 #[test]
 fn a_former_token_may_go_and_the_one_in_the_secret_may_not() {
@@ -79,4 +79,16 @@ fn a_role_must_not_kill_the_token_of_another_ones_slot() {
     story.begins("other", "a2");
     story.mints_over("other", "a2", "at-2", "at-1");
     story.breaks(InUse, "at-1");
+}
+
+#[test]
+fn a_role_must_not_say_that_all_is_well_with_a_token_that_has_run_out() {
+    for (says, well) in [("Issued", false), ("Expired", true)] {
+        let mut story = Story::issued();
+        story.edits("shop", |role| role.says = vec![says.into()]);
+        story.knows("at-1", Maker::Operator, Some(Dead::Expired(second(3))));
+        story.holds();
+        let story = story.settled();
+        if well { story.holds() } else { story.breaks(InUse, "at-1") }
+    }
 }
