@@ -166,6 +166,11 @@ impl Operator {
         self.process.signal(signal)
     }
 
+    /// Whether the operator stands still (SIGSTOP).
+    pub fn is_stopped(&self) -> bool {
+        self.process.is_stopped()
+    }
+
     /// Kills the operator, as a node that fails does (SIGKILL). Its log can still be read.
     pub fn kill(&mut self) {
         self.process.kill();

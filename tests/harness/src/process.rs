@@ -94,6 +94,11 @@ impl Process {
             })
     }
 
+    /// Whether the child stands still (SIGSTOP).
+    pub fn is_stopped(&self) -> bool {
+        state(self.pid()) == Some('T')
+    }
+
     /// Kills the child (SIGKILL) and returns when it is gone. Does nothing when it has ended already.
     pub fn kill(&mut self) {
         if self.exit_status().is_none() {
@@ -177,9 +182,14 @@ impl Drop for Guard {
 
 /// Whether a process with this id exists and is no zombie.
 pub fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The state follows the command's name, which is in parentheses and may hold any character.
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    state(pid).is_some_and(|state| !['Z', 'X'].contains(&state))
+}
+
+/// The state of a process, as in proc(5); none where there is no such process.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // It follows the command's name, which is in parentheses and may hold any character.
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
 }
 
 #[cfg(test)]
@@ -213,7 +223,9 @@ mod tests {
         let folder = TempDir::new().expect("a folder");
         let mut process = shell(folder.path(), "sleep 1000");
         process.signal(Signal::STOP).expect("it runs");
+        wait_until("it to stand still", PATIENCE, async || process.is_stopped().then_some(())).await;
         process.signal(Signal::CONT).expect("it is stopped");
+        wait_until("it to go on", PATIENCE, async || (!process.is_stopped()).then_some(())).await;
         process.signal(Signal::STOP).expect("it runs");
         let pid = process.pid();
         drop(process);

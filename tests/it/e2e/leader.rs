@@ -26,7 +26,8 @@ async fn leader_metric(operator: &Operator) -> Result<String, String> {
     line.map(str::to_owned).ok_or_else(|| "no such metric".into())
 }
 
-async fn leads(operator: &Operator) {
+/// Waits until this operator leads.
+pub async fn leads(operator: &Operator) {
     wait_until("it to lead", SOON, async || match leader_metric(operator).await? {
         line if line.ends_with(" 1") => Ok(()),
         line => Err(line),

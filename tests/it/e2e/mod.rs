@@ -6,7 +6,7 @@ mod config;
 mod delete;
 mod expire;
 mod issue;
-mod leader;
+pub mod leader;
 mod polled;
 mod refused;
 mod repair;

@@ -2,8 +2,10 @@
 
 mod burst;
 mod cluster;
+mod copies;
 mod kills;
 mod order;
+mod restore;
 mod story;
 mod unseen;
 mod wires;

@@ -66,14 +66,14 @@ impl Story {
         Story::Refused,
     ];
 
-    /// A stage on which all was done that comes before; no operator runs.
-    pub async fn prepared(self) -> Stage {
+    /// A stage on which all was done that comes before; no operator runs. With `elect`, those that will run elect a leader.
+    pub async fn prepared(self, elect: bool) -> Stage {
         let allow = json!({"allow": [{
             "namespaces": {"from": "All"}, "users": ["me"], "teams": ["*"], "organizations": ["*"],
             "deletionPolicies": ["Revoke", "Retain"],
         }]});
         let log = Some("info,tfc_token_operator=debug,tfc_token_operator::failpoint=trace");
-        let setting = Setting { flags: &["--settling-time=2s"], log, ..Setting::default() };
+        let setting = Setting { flags: &["--settling-time=2s"], log, elect, ..Setting::default() };
         let mut stage = Stage::set(setting, allow).await;
         if !self.begins_with_the_role() {
             stage.role("shop", self.spec()).await;
