@@ -5,6 +5,7 @@ mod cluster;
 mod copies;
 mod kills;
 mod order;
+mod requests;
 mod restore;
 mod story;
 mod unseen;
