@@ -52,12 +52,14 @@ pub(crate) struct Core {
     pub unavailable: bool,
     /// What tests have added to the system's clock.
     pub shift: SignedDuration,
+    /// The time, where it is told; then the system's clock does not count.
+    pub told: Option<Timestamp>,
     pub started: Instant,
 }
 
 impl Core {
     pub fn now(&self) -> Timestamp {
-        Timestamp::now().checked_add(self.shift).unwrap_or(Timestamp::MAX)
+        self.told.unwrap_or_else(|| Timestamp::now().checked_add(self.shift).unwrap_or(Timestamp::MAX))
     }
 
     pub fn identify(&self, incoming: &Incoming) -> Option<Caller> {

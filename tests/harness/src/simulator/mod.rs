@@ -10,6 +10,7 @@ mod core;
 mod door;
 mod faults;
 mod http;
+mod inprocess;
 mod jsonapi;
 mod ledger;
 mod limit;
@@ -32,6 +33,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 pub use faults::{Answer, BodyKind, Fault, Gate, Wait, When};
+pub use inprocess::{Answered, InProcess};
 pub use ledger::{Ledger, Stamper};
 pub use limit::RateLimit;
 pub use log::{Call, Sent};
@@ -153,6 +155,7 @@ impl Simulator {
             reply_delay: config.reply_delay,
             unavailable: false,
             shift: SignedDuration::ZERO,
+            told: None,
             started: Instant::now(),
         }));
         let (orders, taken) = mpsc::unbounded_channel();
