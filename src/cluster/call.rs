@@ -113,6 +113,9 @@ impl Cluster {
     pub(super) async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, ClusterError> {
         let read = call.method == Method::GET;
         let request = call.request()?;
+        if !read && self.gate.as_ref().is_some_and(|gate| !gate()) {
+            return Err(ClusterError::Unknown("not sent: this replica does not lead any more".into()));
+        }
         let reply = tokio::time::timeout(DEADLINE, self.exchange(request));
         let bytes =
             reply.await.map_err(|_| ClusterError::Unknown("the API server gave no answer in time".into()))??;

@@ -25,12 +25,21 @@ pub struct Cluster {
     client: kube::Client,
     clock: Arc<ServerClock>,
     instance: Arc<str>,
+    gate: Option<Gate>,
 }
+
+/// Asked right before each write is sent; `false`: nothing may be sent any more (a lost Lease).
+pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Cluster {
     /// Takes kube's client; `instance` names this process in events.
     pub fn new(client: kube::Client, instance: &str) -> Self {
-        Self { client, clock: Arc::new(ServerClock::new()), instance: instance.into() }
+        Self { client, clock: Arc::new(ServerClock::new()), instance: instance.into(), gate: None }
+    }
+
+    /// The same API server behind a gate that is asked right before each write.
+    pub fn with_gate(&self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self.clone() }
     }
 
     /// kube's client, for the watches.

@@ -1,5 +1,6 @@
 //! From flags to a process that leads: probes, the API server, who we are, the Lease.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -86,8 +87,9 @@ impl Process {
                     Leadership::acquire(candidate).await
                 }
             };
+            let leader = leadership.clone();
             let world = World {
-                cluster: self.cluster.clone(),
+                cluster: self.cluster.with_gate(Arc::new(move || leader.is_leader())),
                 accounts: Accounts::default(),
                 leadership,
                 metrics: self.metrics.clone(),
