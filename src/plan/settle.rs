@@ -242,8 +242,11 @@ fn revoke_known(o: &Observed, predecessor: &Record) -> Option<Step> {
     if predecessor.source == Source::Secret && !o.facts.shown.contains_key(id) {
         return Some(Step::Inspect(Inspection::Token(id.clone())));
     }
-    let hidden = matches!(o.facts.shown.get(id), Some(Shown::Hidden));
-    (!hidden).then(|| revoke(predecessor, id, subject))
+    if o.facts.shown.get(id) == Some(&Shown::Hidden) {
+        // Gone or out of sight: the list tells.
+        return o.facts.walk.is_none().then_some(Step::Inspect(Inspection::Walk(subject)));
+    }
+    Some(revoke(predecessor, id, subject))
 }
 
 /// An attempt whose reply, or whose Secret write, got no answer. From the fence on no late write can put its token into the

@@ -167,5 +167,8 @@ fn a_token_shown_by_its_id_counts_as_gone_only_when_that_is_proven() {
     let by_secret = role().current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE);
     let by_secret = by_secret.status(|s| s.predecessors[0].source = crate::api::Source::Secret);
     let hidden = by_secret.shown("at-a1", Shown::Hidden);
-    assert_eq!(hidden.rests_as().predecessors.len(), 1);
+    assert_eq!(hidden.plan(), Step::Inspect(Inspection::Walk(user())), "gone or out of sight: the list tells");
+    let in_part = hidden.clone().walked(&["a2"]).facts(|f| f.walk.as_mut().unwrap().complete = false);
+    assert_eq!(in_part.rests_as().predecessors.len(), 1);
+    assert!(hidden.walked(&["a2"]).records().predecessors.is_empty());
 }
