@@ -186,6 +186,8 @@ pub async fn revoke(world: &World, round: &mut Round, revocation: &Revocation) -
             }
             match tfc_slot(&revocation.subject) {
                 Some(slot) => empty_slot(round, &client, &slot, revocation).await,
+                // Forbidden is not gone.
+                None if error.kind == tfc::Kind::Forbidden => failed(round, &error),
                 None => {
                     round.facts.hidden.insert(attempt);
                     After::Plan
