@@ -70,6 +70,7 @@ impl InProcess {
             raw_query: raw_query.to_owned(),
             bearer: Some(TokenValue::new(bearer)),
             peer: String::new(),
+            agent: None,
         };
         let Acted { reply, .. } = self.core.act(&incoming);
         Answered {
