@@ -31,6 +31,13 @@ pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
         round.facts.gone.insert(order.attempt.clone());
         return After::Plan;
     };
+    // The config may have moved since the intent was written: what was written down of the token would not be so.
+    let intended = round.role.status.as_ref().and_then(|s| s.intent.as_ref()).map(|intent| intent.record.host.clone());
+    let host = world.accounts.session(&round.role.config_key()).map(|session| session.terms.host.clone());
+    if host != intended {
+        round.facts.gone.insert(order.attempt.clone());
+        return After::Plan;
+    }
     let minted = match mint(&client, order).await {
         Ok(minted) => minted,
         Err(error) => {
@@ -158,8 +165,9 @@ async fn store(
                             false,
                         );
                         let held = held_in(&seen);
+                        // Read, not answered: what else the record says is as good as what tenants can write.
                         if let (Some(meta), true) = (meta, held.is_some() && held == rendering.held()) {
-                            return Written::Won { meta: Box::new(meta), doubtful };
+                            return Written::Won { meta: Box::new(meta), doubtful: true };
                         }
                         // A create without an answer may still land; and a Secret whose record was removed, or names this attempt in
                         // other words than ours, may hold this very token.
