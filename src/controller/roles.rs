@@ -83,12 +83,12 @@ pub async fn serve(slim: &Slim, host: Host<'_>) -> Option<Duration> {
         }
     }
     let started = BootInstant::now();
-    let next = rounds(host, (namespace, name), uid, entry, epoch).await;
+    let next = rounds(host, (namespace, name), uid, entry).await;
     host.world.metrics.reconciled(started.elapsed());
     next
 }
 
-async fn rounds(host: Host<'_>, at: (&str, &str), uid: &str, mut entry: Entry, epoch: Option<u64>) -> Option<Duration> {
+async fn rounds(host: Host<'_>, at: (&str, &str), uid: &str, mut entry: Entry) -> Option<Duration> {
     entry.rested = None;
     let swept = host.memory.take_pointer(uid);
     for _ in 0..MOST_ROUNDS {
@@ -104,11 +104,11 @@ async fn rounds(host: Host<'_>, at: (&str, &str), uid: &str, mut entry: Entry, e
                 return unreadable(host, at, uid, entry, &error);
             }
         };
-        let tried = tried(&round, host, epoch);
+        let tried = tried(&round, host);
         round.trouble = remaining(&entry, &tried);
         round.failures = entry.failures;
         round.swept = swept;
-        match steps(host, &mut round).await {
+        match steps(host, &mut round, tried.epoch).await {
             Ended::Rest(rest) => {
                 point_again(host, uid, swept && round.trouble.is_some());
                 return settle(host, uid, entry, round, rest, tried).await;
@@ -139,8 +139,12 @@ enum Ended {
     Done,
 }
 
-async fn steps(host: Host<'_>, round: &mut Round) -> Ended {
+async fn steps(host: Host<'_>, round: &mut Round, epoch: Option<u64>) -> Ended {
     for _ in 0..MOST_STEPS {
+        // What one host or account said is nothing to go by at another; what was minted is recorded all the same.
+        if !is_unrecorded(round) && epoch_of(round, host) != epoch {
+            return Ended::Changed;
+        }
         let observed = round.observed(host.world);
         let step = plan(&observed);
         if let Step::Rest(rest) = step {
@@ -219,11 +223,21 @@ async fn settle(
     wake
 }
 
-fn tried(round: &Round, host: Host<'_>, epoch: Option<u64>) -> Tried {
+/// The Secret holds a token of this round's that the status does not know yet.
+fn is_unrecorded(round: &Round) -> bool {
+    let recorded = round.role.status.as_ref().and_then(|s| s.current.as_ref()).map(|current| &current.attempt);
+    round.facts.minted.is_some() && round.facts.minted.as_ref() != recorded
+}
+
+fn epoch_of(round: &Round, host: Host<'_>) -> Option<u64> {
+    host.world.accounts.session(&round.role.config_key()).map(|session| session.epoch)
+}
+
+fn tried(round: &Round, host: Host<'_>) -> Tried {
     Tried {
         generation: round.role.metadata.generation,
         wishes: wishes(&round.observed(host.world)),
-        epoch,
+        epoch: epoch_of(round, host),
         going: round.role.metadata.deletion_timestamp.is_some(),
     }
 }
