@@ -45,6 +45,10 @@ pub async fn resolve(world: &World, round: &mut Round, question: &TeamQuestion) 
 /// Finds out about tokens. Changes nothing.
 pub async fn inspect(world: &World, round: &mut Round, inspection: &Inspection) -> After {
     let Some(client) = world.client(round) else { return After::Plan };
+    if !matches!(inspection, Inspection::Token(_)) {
+        let session = world.accounts.session(&round.role.config_key());
+        round.facts.looked_at = session.and_then(|session| session.now());
+    }
     let result = match inspection {
         Inspection::Slot(subject) => look(&client, subject).await.map(|slot| round.facts.slot = Some(slot)),
         Inspection::Token(id) => show(world, round, &client, id).await,
@@ -168,11 +172,15 @@ pub async fn revoke(world: &World, round: &mut Round, revocation: &Revocation) -
     failpoint::pass("Revoke", "looked");
     let Some(client) = world.client(round) else { return After::Plan };
     let attempt = revocation.attempt.clone();
-    match client.revoke(Class::Revocation, &revocation.token_id).await {
+    let revoked = client.revoke(Class::Revocation, &revocation.token_id).await;
+    if revoked.is_ok() {
+        // The list that showed it is from before, and its record goes: it would be taken for one that nobody knows.
+        round.facts.strays_gone.insert(revocation.token_id.clone());
+    }
+    match revoked {
         Ok(()) if revocation.stray => {
             let record = Record { token_id: Some(revocation.token_id.clone()), attempt, ..Record::default() };
             crate::report::note(world, round, &Note::Revoked(record)).await;
-            round.facts.strays_gone.insert(revocation.token_id.clone());
             After::Plan
         }
         Ok(()) => {

@@ -32,7 +32,7 @@ pub fn plan(o: &Observed) -> Option<Step> {
     if let Some(intent) = known.and_then(|s| s.intent.as_ref()).filter(|i| i.record.attempt == held.attempt) {
         return Some(match source(o, held) {
             Source::Reply => book::adopt(o, secret, held, Source::Reply, now),
-            Source::Secret => book::adopt(o, secret, &no_sooner(held, intent), Source::Secret, now),
+            Source::Secret => book::adopt(o, secret, &as_begun(held, intent), Source::Secret, now),
         });
     }
     // A wiped status, another replica's late write, or a tenant's edit. What was revoked once must not be adopted, and what the
@@ -93,9 +93,10 @@ pub fn confirmed(o: &Observed, held: &Held) -> Confirmed {
     }
 }
 
-/// A token is forgotten at its expiry, and tenants can write the annotation: it counts as no sooner than what was asked for.
-fn no_sooner(held: &Held, intent: &Intent) -> Held {
-    let expires_at = held.expires_at.clone().max(intent.requested_expiry.clone());
+/// A token is forgotten at its expiry, and tenants can write the annotation: what counts is what was asked for, and TFC never gives
+/// more.
+pub fn as_begun(held: &Held, intent: &Intent) -> Held {
+    let expires_at = intent.requested_expiry.clone().or_else(|| held.expires_at.clone());
     Held { expires_at, ..held.clone() }
 }
 

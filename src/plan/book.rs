@@ -131,7 +131,8 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
     status.unsettled.extend(announced(o, secret, held, now));
     let first = status.current.is_none();
     // Minting on a slot has killed its former token; there is nothing left to revoke.
-    let former = status.current.take().filter(|f| !(is_slot(&f.subject) && f.subject == current.subject));
+    let replaced = |f: &Record| is_slot(&f.subject) && f.subject == current.subject && f.host == current.host;
+    let former = status.current.take().filter(|former| !replaced(former));
     if let Some(mut former) = former.filter(|f| f.expires_at.as_ref().is_none_or(|end| end.0 > now)) {
         let until = match &terms {
             Some(Terms { life: Life::Lease(lease), .. }) => lease.revoke_at(&former, now),

@@ -10,7 +10,7 @@ use super::observed::{Observed, Secret};
 use super::step::{Note, Rest, Step, Withdrawal};
 use super::subject::{self, Resolution, TeamQuestion};
 use super::{WORKING_RETRY, adopt, book, config_not_ready, is_finalized, settle, status, trouble_verdict};
-use crate::api::{Record, RoleReason, TerraformCloudRoleStatus};
+use crate::api::{Intent, Record, RoleReason, Source, TerraformCloudRoleStatus};
 
 /// The next step for a role with a deletionTimestamp.
 pub fn plan(o: &Observed) -> Step {
@@ -69,14 +69,20 @@ fn take_back(o: &Observed) -> Option<Step> {
         if let (Some(held), Some(now)) = (held, o.now.or(o.api_now)) {
             let unrecorded = current.is_none_or(|c| c.attempt != held.attempt);
             // To adopt is to forget a slot's former token: not for words that only a tenant may have written.
-            let forgets = current.is_some_and(|c| book::is_slot(&c.subject)) && !is_known(o, &held.attempt);
+            let open = attempt(o, &held.attempt);
+            let forgets = current.is_some_and(|c| book::is_slot(&c.subject)) && open.is_none();
             if unrecorded && !forgets {
                 let begun = status(o).and_then(|s| s.intent.as_ref()).is_some_and(|i| i.record.attempt == held.attempt);
                 let asked = !begun && subject::account(o).is_some() && o.trouble.is_none();
                 match adopt::confirmed(o, held) {
                     Confirmed::Yes(held) => return Some(book::adopt(o, secret, &held, adopt::source(o, &held), now)),
                     Confirmed::Ask if asked => return adopt::question(held),
-                    Confirmed::Ask => return Some(book::adopt(o, secret, held, adopt::source(o, held), now)),
+                    Confirmed::Ask => {
+                        let source = adopt::source(o, held);
+                        let begun = open.filter(|_| source == Source::Secret);
+                        let held = begun.map_or_else(|| held.clone(), |open| adopt::as_begun(held, open));
+                        return Some(book::adopt(o, secret, &held, source, now));
+                    }
                     Confirmed::No => {}
                 }
             }
@@ -89,8 +95,9 @@ fn take_back(o: &Observed) -> Option<Step> {
     })
 }
 
-fn is_known(o: &Observed, attempt: &str) -> bool {
-    status(o).is_some_and(|s| s.intent.iter().chain(&s.unsettled).any(|i| i.record.attempt == attempt))
+/// The attempt of that name, if its fate is open.
+fn attempt<'a>(o: &'a Observed, name: &str) -> Option<&'a Intent> {
+    status(o)?.intent.iter().chain(&status(o)?.unsettled).find(|open| open.record.attempt == name)
 }
 
 #[derive(PartialEq, Eq)]

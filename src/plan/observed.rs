@@ -157,9 +157,11 @@ pub struct Facts {
     pub shown: BTreeMap<String, Shown>,
     /// The subject's tokens that carry this role's marker. Each Issue forgets it, and the fence with it.
     pub walk: Option<Walk>,
+    /// TFC's time when this round asked for that slot or those tokens. What they do not show may have been made since.
+    pub looked_at: Option<Timestamp>,
     /// Attempts proven to have no live token.
     pub gone: BTreeSet<String>,
-    /// Ids of tokens that no record knows and that this round revoked, or that TFC answered 404 for.
+    /// Ids of tokens that this round revoked, and of those that no record knows and that TFC answered 404 for.
     pub strays_gone: BTreeSet<String>,
     /// Attempts whose token TFC answered 404 for.
     pub hidden: BTreeSet<String>,
@@ -176,7 +178,7 @@ impl Facts {
     /// date. With a slot's old look the next decision would take its own token for another's, and mint again.
     pub fn forget_at_issue(&mut self) {
         (self.begun, self.claimed, self.value_lost) = (None, false, false);
-        (self.slot, self.walk, self.fenced) = (None, None, false);
+        (self.slot, self.walk, self.looked_at, self.fenced) = (None, None, None, false);
     }
 }
 

@@ -90,7 +90,9 @@ pub fn is_unproven(o: &Observed, record: &Record) -> bool {
         None => false,
     };
     let shown = record.token_id.as_ref().and_then(|id| o.facts.shown.get(id));
-    !can_prove(o, record) || walked_in_vain || shown == Some(&Shown::Hidden)
+    let in_slot = o.facts.slot.as_ref().and_then(|look| look.token.as_ref()).filter(|t| slot::names(t, record));
+    let doubtful = in_slot.is_some_and(|token| !slot::holds(o, token, record));
+    !can_prove(o, record) || walked_in_vain || shown == Some(&Shown::Hidden) || doubtful
 }
 
 /// What is due and can't be proven dead, with the words for it.
@@ -136,10 +138,13 @@ pub fn next_wake(o: &Observed, terms: Option<&Terms>, now: Timestamp) -> Option<
     let predecessors = status.predecessors.iter().flat_map(|p| [&p.revoke_at, &p.expires_at]);
     let landed = status.predecessors.iter().filter_map(|p| landed_at(o, p));
     let unsettled = status.unsettled.iter().filter_map(|u| Some(terms::plus(u.since.as_ref()?.0, o.settling_time)));
+    // What became ripe after this round's look needs another one.
+    let unseen = o.facts.looked_at.is_some_and(|looked| unsettled.clone().any(|at| looked < at && at <= now));
     let expiries = status.unsettled.iter().filter_map(|u| u.requested_expiry.as_ref()).map(|t| t.0);
     let recorded = ends.chain(predecessors).flatten().map(|t| t.0);
     let all = recorded.chain(landed).chain(unsettled).chain(expiries).chain(lease).chain(renewal);
-    all.filter(|at| *at > now).min().map(|at| at.duration_since(now))
+    let next = all.filter(|at| *at > now).min().map(|at| at.duration_since(now));
+    if unseen { Some(SignedDuration::ZERO) } else { next }
 }
 
 enum Fate {
@@ -161,7 +166,7 @@ fn predecessor_fate(o: &Observed, predecessor: &Record) -> Fate {
     }
     if book::is_slot(&predecessor.subject) {
         let looked = o.facts.slot.as_ref().filter(|_| can_prove(o, predecessor));
-        let elsewhere = looked.is_some_and(|look| look.token.as_ref().is_none_or(|t| !slot::holds(o, t, predecessor)));
+        let elsewhere = looked.is_some_and(|look| look.token.as_ref().is_none_or(|t| !slot::names(t, predecessor)));
         return if elsewhere { Fate::Revoked } else { Fate::Open };
     }
     match predecessor.token_id.as_ref().and_then(|id| o.facts.shown.get(id)) {
@@ -181,7 +186,8 @@ fn is_gone_for(o: &Observed, record: &Record) -> bool {
     match Subject::parse(&record.subject) {
         Some(Subject::User(_)) => true,
         Some(Subject::Team(_)) => {
-            o.facts.walk.as_ref().is_some_and(|w| w.complete && w.tokens.iter().all(|t| t.attempt != record.attempt))
+            let absent = |w: &super::observed::Walk| w.complete && marked(w, record).is_none();
+            is_older_than_the_look(o, record) && o.facts.walk.as_ref().is_some_and(absent)
         }
         _ => false,
     }
@@ -207,6 +213,12 @@ fn is_dead(o: &Observed, attempt: &Intent) -> bool {
 
 fn used<'a>(o: &'a Observed, attempt: &Intent) -> Option<&'a MarkedToken> {
     o.facts.walk.as_ref().and_then(|walk| marked(walk, &attempt.record)).filter(|token| token.used)
+}
+
+/// A look shows nothing of what was made after it.
+pub fn is_older_than_the_look(o: &Observed, record: &Record) -> bool {
+    let issued = record.issued_at.as_ref().map_or(Timestamp::MIN, |t| t.0);
+    o.facts.looked_at.is_some_and(|looked| issued <= looked)
 }
 
 pub fn marked<'a>(walk: &'a super::observed::Walk, record: &Record) -> Option<&'a MarkedToken> {
@@ -299,7 +311,9 @@ fn landed_at(o: &Observed, token: &Record) -> Option<Timestamp> {
 
 fn is_ripe(o: &Observed, attempt: &Intent, now: Timestamp) -> bool {
     let since = attempt.since.as_ref().map_or(Timestamp::MIN, |t| t.0);
-    terms::plus(since, o.settling_time) <= now && !is_in_secret(o, &attempt.record.attempt)
+    // A look from before shows nothing of what landed after it.
+    let known_until = o.facts.looked_at.map_or(now, |looked| looked.min(now));
+    terms::plus(since, o.settling_time) <= known_until && !is_in_secret(o, &attempt.record.attempt)
 }
 
 pub fn is_in_secret(o: &Observed, attempt: &str) -> bool {

@@ -35,7 +35,7 @@ pub fn prepare(o: &Observed, subject: &Subject, terms: &Terms) -> Result<Option<
     if is_ours(o, token) {
         return Ok(None);
     }
-    if current(o).is_none() {
+    if current_here(o).is_none() {
         return if life.replace { Ok(None) } else { Err(occupied(subject, token)) };
     }
     // Told to, after this was said: a wish from before could not know.
@@ -48,7 +48,7 @@ pub fn prepare(o: &Observed, subject: &Subject, terms: &Terms) -> Result<Option<
 
 /// What a role hears whose slot somebody else took.
 pub fn takeover(o: &Observed, subject: &Subject) -> Option<Verdict> {
-    current(o)?;
+    current_here(o)?;
     match &o.facts.slot {
         Some(look) => look.token.as_ref().filter(|t| !is_ours(o, t)).map(|t| somebody_elses(subject, &t.id)),
         None => status(o)?.taken_over_by.as_ref().map(|id| somebody_elses(subject, id)),
@@ -58,11 +58,16 @@ pub fn takeover(o: &Observed, subject: &Subject) -> Option<Verdict> {
 /// Writes down that somebody else took the slot, or that this is over. Wishes from before are answered by it: they could not know.
 pub fn note_takeover(o: &Observed, status: &mut TerraformCloudRoleStatus) {
     let Some(look) = &o.facts.slot else { return };
-    let theirs = look.token.as_ref().filter(|t| status.current.is_some() && !is_ours(o, t));
+    let theirs = look.token.as_ref().filter(|t| current_here(o).is_some() && !is_ours(o, t));
     if theirs.is_some() && status.taken_over_by.is_none() {
         status.handled = Some(book::wishes(o));
     }
     status.taken_over_by = theirs.map(|token| token.id.clone());
+}
+
+/// The token in the Secret, if it is of the host whose slots are looked at. A config that moved shows nothing of the former host's.
+pub fn current_here(o: &Observed) -> Option<&Record> {
+    current(o).filter(|current| o.config.as_ref().is_some_and(|config| config.host == current.host))
 }
 
 /// The slot holds the token that the Secret names.
@@ -72,7 +77,7 @@ pub fn held_token<'a>(look: &'a SlotLook, held: &Held) -> Option<&'a SlotToken> 
 
 /// The slot holds a token that is not ours: by this round's look, or by what an earlier round said.
 pub fn taken_over(o: &Observed) -> bool {
-    match (&o.facts.slot, current(o)) {
+    match (&o.facts.slot, current_here(o)) {
         (Some(SlotLook { token: Some(token) }), Some(_)) => !is_ours(o, token),
         (None, Some(_)) => said_taken_over(o),
         _ => false,
@@ -82,7 +87,7 @@ pub fn taken_over(o: &Observed) -> bool {
 /// The slot was looked at, and the token in the Secret is not in it any more, killed by an attempt of ours that landed late; or
 /// the slot is empty.
 pub fn overtaken_by_our_own(o: &Observed) -> bool {
-    match (&o.facts.slot, current(o)) {
+    match (&o.facts.slot, current_here(o)) {
         (Some(SlotLook { token: Some(token) }), Some(current)) => {
             current.token_id.as_ref() != Some(&token.id) && is_ours(o, token)
         }
@@ -91,12 +96,16 @@ pub fn overtaken_by_our_own(o: &Observed) -> bool {
     }
 }
 
+/// The record names this token.
+pub fn names(token: &SlotToken, record: &Record) -> bool {
+    record.token_id.as_ref() == Some(&token.id)
+}
+
 /// The slot holds this record's token, as far as its source can be trusted: what came by way of the Secret must also have been
-/// made by our account, with the recorded expiry.
+/// made by our account, with the recorded expiry or, where the server cut it, an earlier one.
 pub fn holds(o: &Observed, token: &SlotToken, record: &Record) -> bool {
-    let same = record.token_id.as_ref() == Some(&token.id);
-    let confirmed = made_by_us(o, token) && token.expires_at == record.expires_at.as_ref().map(|t| t.0);
-    same && (record.source == crate::api::Source::Reply || confirmed)
+    let confirmed = made_by_us(o, token) && token.expires_at <= record.expires_at.as_ref().map(|t| t.0);
+    names(token, record) && (record.source == crate::api::Source::Reply || confirmed)
 }
 
 /// The slot holds what this attempt made.
@@ -128,10 +137,15 @@ pub fn is_maker(o: &Observed, token: &SlotToken, attempt: &Intent) -> bool {
 
 fn is_ours(o: &Observed, token: &SlotToken) -> bool {
     let Some(status) = status(o) else { return announced(o, token) };
-    status.current.as_ref().is_some_and(|c| c.token_id.as_ref() == Some(&token.id))
+    status.current.as_ref().is_some_and(|c| c.token_id.as_ref() == Some(&token.id) || is_twin(o, token, c))
         || status.intent.iter().chain(&status.unsettled).any(|attempt| made_by(o, token, attempt))
         || status.predecessors.iter().any(|p| holds(o, token, p))
         || announced(o, token)
+}
+
+/// A proxy that delivers a mint twice has the second token kill the first, whose reply may be the one that came.
+fn is_twin(o: &Observed, token: &SlotToken, current: &Record) -> bool {
+    token.expires_at.is_some() && token.expires_at == current.expires_at.as_ref().map(|t| t.0) && made_by_us(o, token)
 }
 
 /// The Secret's annotation announced this mint: what is left of it where the status was wiped.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::observed::{MarkedToken, Observed, Secret, Walk};
 use super::step::{Inspection, Revocation, Step};
 use super::subject::{self, Resolution, Subject};
-use super::{settle, status, terms};
+use super::{settle, slot, status, terms};
 use crate::api::{Record, Source};
 
 /// The look that the sweep asks for, until this round has had it.
@@ -18,7 +18,7 @@ pub fn look(o: &Observed, subject: &Subject) -> Option<Step> {
         return None;
     }
     if subject.is_slot() {
-        let holds_one = status(o).is_some_and(|s| s.current.is_some());
+        let holds_one = slot::current_here(o).is_some();
         return (holds_one && o.facts.slot.is_none()).then(|| Step::Inspect(Inspection::Slot(subject.clone())));
     }
     o.facts.walk.is_none().then(|| Step::Inspect(Inspection::Walk(subject.clone())))
@@ -50,7 +50,8 @@ pub fn used_strays(o: &Observed) -> Vec<MarkedToken> {
 pub fn is_missing(o: &Observed, record: &Record) -> bool {
     let Some(walk) = o.facts.walk.as_ref().filter(|walk| walk.complete) else { return false };
     let listed = own_subject(o).is_some_and(|own| !own.is_slot() && own.to_string() == record.subject);
-    listed && settle::can_prove(o, record) && !walk.tokens.iter().any(|token| is_of(record, token))
+    let seen = settle::is_older_than_the_look(o, record) && settle::can_prove(o, record);
+    listed && seen && !walk.tokens.iter().any(|token| is_of(record, token))
 }
 
 fn own_subject(o: &Observed) -> Option<Subject> {

@@ -215,6 +215,7 @@ impl Build {
         self.o.now = Some(t(seconds));
         self.o.api_now = Some(t(seconds));
         self.o.wall = t(seconds);
+        self.o.facts.looked_at = self.o.facts.looked_at.map(|_| t(seconds));
         self
     }
 
@@ -323,7 +324,7 @@ impl Build {
             expires_at: record.expires_at.map(|e| e.0),
             created_by: Some("user-1".into()),
         };
-        self.facts(|f| f.slot = Some(SlotLook { token: Some(token) }))
+        self.looked().facts(|f| f.slot = Some(SlotLook { token: Some(token) }))
     }
 
     pub fn slot_token(self, change: impl FnOnce(&mut SlotToken)) -> Self {
@@ -331,7 +332,7 @@ impl Build {
     }
 
     pub fn slot_empty(self) -> Self {
-        self.facts(|f| f.slot = Some(SlotLook { token: None }))
+        self.looked().facts(|f| f.slot = Some(SlotLook { token: None }))
     }
 
     pub fn pending(self, pending: Pending) -> Self {
@@ -354,7 +355,12 @@ impl Build {
             expires_at: None,
         });
         let walk = Walk { tokens: tokens.collect(), complete: true };
-        self.facts(|f| f.walk = Some(walk))
+        self.looked().facts(|f| f.walk = Some(walk))
+    }
+
+    fn looked(self) -> Self {
+        let now = self.o.now;
+        self.facts(|f| f.looked_at = now)
     }
 
     /// A whole list shows this token too.
@@ -364,7 +370,7 @@ impl Build {
 
     pub fn lists_as(self, attempt: &str, id: &str, issued_at: i64, used: bool) -> Self {
         let (id, attempt) = (id.to_owned(), attempt.to_owned());
-        self.facts(|f| {
+        self.looked().facts(|f| {
             let walk = f.walk.get_or_insert(Walk { tokens: Vec::new(), complete: true });
             walk.tokens.push(MarkedToken { id, attempt, used, issued_at: t(issued_at), expires_at: None });
         })
