@@ -1,325 +1,363 @@
-//! What a replica does with its turn: one read, or one effect, as the table of steps has it.
+//! The steps, as the table of steps has them; each as `act` does it, one effect a turn.
 
-use super::super::build::{HOST, time};
-use super::MarkedToken;
-use super::{ApiSecret, At, LANDS_WITHIN, Late, SENT_WITHIN, STEPS_A_ROUND, World, Write};
-use crate::api::{Held, Pending, SecretRecord, TerraformCloudRole};
+use super::super::build::t;
+use super::choices::Fault;
+use super::cluster::{Change, On, Reply};
+use super::replicas::{After, At};
+use super::rules::Rule;
+use super::{World, slot_key};
+use crate::api::config::ResolvedTeam;
+use crate::api::secret_record::VERSION;
+use crate::api::{Held, Pending, SecretRecord};
 use crate::plan::book;
-use crate::plan::observed::{Observed, OurSecret, Reservation, Secret, Shown, TroubleKind, Walk};
-use crate::plan::step::{Inspection, Order, Revocation, Step, Withdrawal};
+use crate::plan::observed::{AccountKind, Reservation, Secret, TroubleKind, Walk};
+use crate::plan::step::{Inspection, Revocation, Step, Withdrawal};
+use crate::plan::subject::{Subject, TeamQuestion};
 
 impl World {
-    pub(super) fn turn(&mut self, one: usize) {
-        let replica = &mut self.replicas[one];
-        // Past the Lease's end nothing is sent: the process has exited.
-        if self.clock - replica.round_began > SENT_WITHIN && !matches!(replica.at, At::Idle) {
-            replica.end_round();
-        }
-        match std::mem::replace(&mut replica.at, At::Idle) {
-            At::Idle => {
-                if replica.steps == 0 || self.clock - replica.round_began > SENT_WITHIN {
-                    replica.end_round();
-                    replica.round_began = self.clock;
-                }
-                if let Some((role, rv)) = self.role.clone() {
-                    replica.at = At::HasRole(Box::new(role), rv);
-                }
-            }
-            At::HasRole(role, rv) => {
-                let o = self.observe(one, *role);
-                let step = crate::plan::plan(&o);
-                self.replicas[one].at = At::Planned(Box::new(o), Box::new(step), rv);
-            }
-            At::Planned(o, step, rv) => {
-                self.replicas[one].steps += 1;
-                let steps = self.replicas[one].steps;
-                let brief: String = format!("{step:?}").chars().take(160).collect();
-                self.say(format!("{one}: {brief}"));
-                assert!(steps < STEPS_A_ROUND, "a round without an end\n{}", self.story());
-                self.act(one, &o, *step, rv);
-            }
-            At::Minted { order, write, ambiguous } => self.store(one, *order, *write, ambiguous),
-        }
-    }
-
-    fn observe(&mut self, one: usize, role: TerraformCloudRole) -> Observed {
-        let build = self.base.clone().at(self.clock);
-        let mut o = build.o;
-        let replica = &self.replicas[one];
-        o.role = role;
-        o.facts = replica.facts.clone();
-        o.trouble = replica.trouble.clone().filter(|(until, _)| *until > self.clock).map(|(_, trouble)| trouble);
-        o.secret = self.secret.as_ref().map_or(Secret::Absent, |secret| {
-            Secret::Ours(OurSecret {
-                uid: secret.uid.clone(),
-                resource_version: secret.rv.to_string(),
-                record: secret.record.clone(),
-                pending: secret.pending.clone(),
-                verified: replica.verified == secret.rv,
-            })
-        });
-        let random = self.random();
-        o.nonce.attempt = format!("n{random}");
-        o.nonce.seconds = i64::try_from(random % 3600).expect("small");
-        o
-    }
-
-    fn act(&mut self, one: usize, o: &Observed, step: Step, rv: u64) {
-        let asks_tfc = matches!(step, Step::Inspect(_) | Step::Revoke(_));
-        if asks_tfc && self.fault(12) {
-            return self.replicas[one].fails(self.clock, TroubleKind::Unreachable);
-        }
-        if !asks_tfc && !matches!(step, Step::Issue(_) | Step::Claim) && self.fault(25) {
-            return self.replicas[one].fails(self.clock, TroubleKind::Cluster);
-        }
+    pub fn act(&mut self, hand: usize, step: Step) -> After {
         match step {
-            Step::Finalize => self.edit_role(|role| {
-                role.metadata.finalizers = Some(vec![crate::api::names::FINALIZER_REVOKE.into()]);
-            }),
-            Step::Resolve(_) | Step::Disown => panic!("nothing of the kind was built"),
-            Step::Inspect(inspection) => self.inspect(one, o, inspection),
-            Step::Reserve(_) => self.replicas[one].facts.reservation = Some(Reservation::Held),
+            Step::Finalize => self.finalize(hand, true),
+            Step::Release(slot) => self.release(hand, slot),
+            Step::Resolve(question) => self.resolve(hand, &question),
+            Step::Inspect(inspection) => self.inspect(hand, &inspection),
+            Step::Reserve(subject) => self.reserve(hand, &subject),
             Step::Begin(status) => {
-                let attempt = status.intent.as_ref().map(|i| i.record.attempt.clone());
-                match self.write_status(rv, &status) {
-                    true => self.replicas[one].facts.begun = attempt,
-                    false => self.replicas[one].end_round(),
+                let attempt = status.intent.as_ref().map(|intent| intent.record.attempt.clone());
+                let reply = match self.breaks(Rule::Intent) {
+                    true => Reply::Done,
+                    false => self.write_status(hand, &status, &[]),
+                };
+                if reply != Reply::Done {
+                    return self.cluster_trouble(hand, reply);
                 }
+                let clock = self.clock;
+                let round = self.hands[hand].round();
+                (round.facts.begun, round.begun_at) = (attempt, clock);
+                round.role.status = Some(*status);
+                After::Plan
             }
-            Step::Record(status, _) => {
-                if !self.write_status(rv, &status) {
-                    self.replicas[one].end_round();
+            Step::Record(status, notes) => match self.write_status(hand, &status, &notes) {
+                Reply::Done => After::Plan,
+                Reply::NotFound => self.undo(hand),
+                reply => {
+                    if reply == Reply::Conflict && self.breaks(Rule::CommitPoint) {
+                        return self.undo(hand);
+                    }
+                    self.cluster_trouble(hand, reply)
                 }
-            }
-            Step::Rehearse => self.replicas[one].facts.rehearsed = true,
-            Step::Claim => self.claim(one, o),
-            Step::Issue(order) => self.issue(one, o, *order),
-            Step::Render => self.render(one, o),
-            Step::Fence => match self.touch(one, o, |_| ()) {
-                true => self.replicas[one].facts.fenced = true,
-                false => self.replicas[one].end_round(),
             },
-            Step::Revoke(revocation) => self.revoke(one, &revocation),
-            Step::Withdraw(Withdrawal::Empty) => {
-                self.touch(one, o, |secret| {
-                    secret.value = None;
-                    secret.record.get_or_insert_default().held = None;
-                });
-            }
-            Step::Withdraw(Withdrawal::Delete) => {
-                if self.is_on(observed(o).as_ref()) {
-                    self.secret = None;
+            Step::Rehearse => match self.dry_run(hand) {
+                Ok(()) => {
+                    self.hands[hand].facts().rehearsed = true;
+                    After::Plan
                 }
-            }
-            Step::Release(_) => {
-                if self.role.as_ref().is_some_and(|(_, now)| *now == rv) {
-                    self.role = None;
-                    self.secret = None;
+                Err(after) => after,
+            },
+            Step::Claim => match self.dry_run(hand) {
+                Ok(()) => {
+                    self.hands[hand].at = At::Rehearsed;
+                    After::Plan
                 }
-            }
-            Step::Rest(rest) => {
-                if let Some(status) = rest.status {
-                    self.write_status(rv, &status);
+                Err(after) => {
+                    // Nothing was minted: the attempt is known to have made nothing.
+                    let facts = self.hands[hand].facts();
+                    facts.begun.take().map(|attempt| facts.gone.insert(attempt));
+                    after
                 }
-                self.replicas[one].end_round();
-                self.replicas[one].wake = rest.wake_in.map(|wake| self.clock + wake.as_secs().max(0) + 1);
-            }
+            },
+            Step::Issue(order) => self.issue(hand, *order),
+            Step::Render => self.render(hand),
+            Step::Fence => self.fence(hand),
+            Step::Revoke(revocation) => self.look_before_revoking(hand, *revocation),
+            Step::Withdraw(how) => self.withdraw(hand, how),
+            Step::Disown => self.disown(hand),
+            Step::Rest(_) => After::Done,
         }
     }
 
-    /// A write of the Secret's metadata on the version observed.
-    fn touch(&mut self, one: usize, o: &Observed, change: impl FnOnce(&mut ApiSecret)) -> bool {
-        let ok = self.is_on(observed(o).as_ref());
-        if ok {
-            self.edit_secret(change);
-            self.replicas[one].verified = self.version;
+    fn finalize(&mut self, hand: usize, on: bool) -> After {
+        match self.write(hand, Change::Finalizer(on)) {
+            Reply::Done => {
+                let role = &self.cluster.roles[self.hands[hand].role];
+                let Some(object) = role.object.clone() else { return After::Done };
+                let rv = role.rv;
+                let round = self.hands[hand].round();
+                (round.role, round.rv) = (object, rv);
+                After::Plan
+            }
+            reply => self.cluster_trouble(hand, reply),
         }
-        ok
     }
 
-    fn inspect(&mut self, one: usize, o: &Observed, inspection: Inspection) {
+    fn release(&mut self, hand: usize, slot: Option<Subject>) -> After {
+        let uid = self.hands[hand].round().role.metadata.uid.clone().unwrap_or_default();
+        if slot.is_some() {
+            self.cluster.leases.retain(|_, holder| *holder != uid);
+        }
+        self.finalize(hand, false)
+    }
+
+    /// A read at TFC: what stands in its way. `None`: nothing does.
+    fn unanswered(&mut self, hand: usize) -> Option<After> {
+        match self.fault() {
+            _ if self.tfc.away => Some(self.fail(hand, TroubleKind::Unreachable)),
+            Fault::Lost | Fault::ReplyLost | Fault::Late => Some(self.fail(hand, TroubleKind::Unreachable)),
+            Fault::Limited => Some(self.fail(hand, TroubleKind::Limited)),
+            Fault::Refused => Some(self.fail(hand, TroubleKind::NotPermitted)),
+            Fault::None | Fault::Doubled => None,
+        }
+    }
+
+    fn resolve(&mut self, hand: usize, question: &TeamQuestion) -> After {
+        let Some(caller) = self.caller(hand) else { return After::Plan };
+        if let Some(after) = self.unanswered(hand) {
+            return after;
+        }
+        self.calls += 1;
+        if !self.tfc.sees(&caller, "teams/team-1") {
+            self.hands[hand].facts().hidden_teams.insert(question.to_string());
+            return After::Plan;
+        }
+        let team = ResolvedTeam { id: "team-1".into(), organization: "acme".into(), name: "apps".into() };
+        if let Some(config) = &mut self.config_of_mut(hand).config {
+            config.teams.push(team);
+        }
+        After::Plan
+    }
+
+    fn inspect(&mut self, hand: usize, inspection: &Inspection) -> After {
+        let Some(caller) = self.caller(hand) else { return After::Plan };
+        if let Some(after) = self.unanswered(hand) {
+            return after;
+        }
+        self.calls += 1;
+        let shifts = self.fault() == Fault::Doubled;
+        let now = Some(t(self.clock)).filter(|_| self.config_of(hand).clock_known);
+        let round = self.hands[hand].round();
+        if !matches!(inspection, Inspection::Token(_)) {
+            round.facts.looked_at = now;
+        }
+        let uid = round.role.metadata.uid.clone().unwrap_or_default();
         match inspection {
-            Inspection::Slot(_) => self.replicas[one].facts.slot = Some(self.look()),
-            Inspection::Walk(_) => {
-                let complete = !self.fault(5);
-                self.replicas[one].facts.walk = Some(Walk { tokens: self.walk(), complete });
+            Inspection::Slot(subject) => {
+                let look = self.tfc.look(&caller, subject);
+                self.hands[hand].facts().slot = Some(look);
             }
             Inspection::Token(id) => {
-                let shown = match self.tokens.get(&id).filter(|_| self.lives(&id)) {
-                    Some(token) => token.attempt.clone().map_or(Shown::Foreign, |attempt| {
-                        Shown::Ours(MarkedToken {
-                            id: id.clone(),
-                            attempt,
-                            used: token.used,
-                            issued_at: super::super::build::t(token.created),
-                            expires_at: Some(super::super::build::t(token.expires)),
-                        })
-                    }),
-                    None => Shown::Gone,
-                };
-                self.replicas[one].facts.shown.insert(id, shown);
+                let pinned = round.role.status.as_ref().and_then(|s| s.subject_id.clone());
+                let own = round.role.spec.user.is_some()
+                    && caller.account.kind == AccountKind::User
+                    && pinned.is_none_or(|pinned| pinned == caller.account.id);
+                let shown = self.tfc.show(&caller, &uid, own, id);
+                self.hands[hand].facts().shown.insert(id.clone(), shown);
+            }
+            Inspection::Walk(subject) => {
+                round.walks += 1;
+                let walks = round.walks;
+                self.must(walks < 2, || "a second walk in one round".into());
+                let mut walk = self.tfc.walk(&caller, &uid, subject);
+                if shifts {
+                    walk = Walk { tokens: walk.tokens.into_iter().skip(1).collect(), complete: false };
+                }
+                let facts = self.hands[hand].facts();
+                (facts.walk, facts.fenced) = (Some(walk), false);
             }
         }
-        // The fence has to be later than the list.
-        self.replicas[one].facts.fenced &= !matches!(o.secret, Secret::Ours(_));
+        After::Plan
     }
 
-    fn claim(&mut self, one: usize, o: &Observed) {
-        let intent = o.role.status.as_ref().and_then(|s| s.intent.clone()).expect("begun");
+    fn reserve(&mut self, hand: usize, subject: &Subject) -> After {
+        if matches!(self.fault(), Fault::Lost | Fault::ReplyLost | Fault::Late | Fault::Refused) {
+            return self.fail(hand, TroubleKind::Cluster);
+        }
+        let Some(host) = self.config_of(hand).config.as_ref().map(|config| config.host.clone()) else {
+            return After::Observe;
+        };
+        let me = self.hands[hand].round().role.metadata.uid.clone().unwrap_or_default();
+        let key = slot_key(&host, &subject.to_string());
+        let holder = self.cluster.leases.get(&key).filter(|holder| self.cluster.role_lives(holder)).cloned();
+        let reservation = match holder {
+            Some(holder) if holder != me => Reservation::HeldBy(holder),
+            _ => {
+                self.cluster.leases.insert(key, me);
+                Reservation::Held
+            }
+        };
+        self.hands[hand].facts().reservation = Some(reservation);
+        After::Plan
+    }
+
+    fn dry_run(&mut self, hand: usize) -> Result<(), After> {
+        let faulty = self.fault();
+        let refuses = self.cluster.refuses_data || self.cluster.refuses_secrets;
+        let role = self.hands[hand].role;
+        let stands = self.cluster.secrets[role].as_ref().map(|secret| (secret.uid.clone(), secret.rv.to_string()));
+        let on = self.on(hand);
+        match &self.hands[hand].round().secret {
+            Secret::Foreign => return Err(After::Observe),
+            Secret::Absent if stands.is_some() => return Err(After::Observe),
+            Secret::Ours(_) if stands != on => return Err(After::Observe),
+            Secret::Absent if self.cluster.namespace_going => {
+                return Err(self.fail(hand, TroubleKind::SecretRefused));
+            }
+            _ => {}
+        }
+        match faulty {
+            Fault::Refused => Err(self.fail(hand, TroubleKind::SecretRefused)),
+            _ if refuses => Err(self.fail(hand, TroubleKind::SecretRefused)),
+            Fault::None | Fault::Doubled => Ok(()),
+            _ => Err(self.fail(hand, TroubleKind::Cluster)),
+        }
+    }
+
+    pub fn claim(&mut self, hand: usize) -> After {
+        let intent = self.hands[hand].round().role.status.as_ref().and_then(|s| s.intent.clone());
+        let (Some(on), Some(intent)) = (self.on(hand), intent) else {
+            self.hands[hand].facts().claimed = true;
+            return After::Plan;
+        };
         let pending = Pending {
-            attempt: intent.record.attempt.clone(),
+            attempt: intent.record.attempt,
             requested_expiry: intent.requested_expiry,
             slot_token_id_before: intent.slot_token_id_before,
             account: intent.record.account,
             since: intent.since,
         };
-        let refused = self.fault(10);
-        let stands = self.secret.is_some() || matches!(o.secret, Secret::Ours(_));
-        if !refused && (!stands || self.touch(one, o, |secret| secret.pending = Some(pending))) {
-            self.replicas[one].facts.claimed = true;
-        } else {
-            // The mint was never sent.
-            self.replicas[one].facts.gone.insert(intent.record.attempt);
-            self.replicas[one].facts.begun = None;
-            self.replicas[one].fails(self.clock, TroubleKind::SecretRefused);
+        match self.annotate(hand, on, Some(pending)) {
+            Reply::Done => {
+                self.hands[hand].facts().claimed = true;
+                After::Plan
+            }
+            reply => self.cluster_trouble(hand, reply),
         }
     }
 
-    fn issue(&mut self, one: usize, o: &Observed, order: Order) {
-        self.replicas[one].facts.forget_at_issue();
-        match if self.faults { self.below(16) } else { 9 } {
-            0 => {
-                self.say("the mint is refused");
-                self.replicas[one].facts.gone.insert(order.attempt);
-                return self.replicas[one].fails(self.clock, TroubleKind::Rejected);
+    fn fence(&mut self, hand: usize) -> After {
+        let Some(on) = self.on(hand) else { return After::Observe };
+        if self.breaks(Rule::Fence) {
+            self.hands[hand].facts().fenced = true;
+            return After::Plan;
+        }
+        match self.annotate(hand, on, None) {
+            Reply::Done => {
+                self.hands[hand].facts().fenced = true;
+                After::Plan
             }
-            1 => {
-                self.say("the mint's reply is lost");
-                self.mint(&order);
-                return self.replicas[one].fails(self.clock, TroubleKind::Ambiguous);
-            }
-            2 => {
-                self.say("the mint is late");
-                let at = self.clock + self.below(LANDS_WITHIN as u64) as i64;
-                self.late.push((at, Late::Mint(Box::new(order))));
-                return self.replicas[one].fails(self.clock, TroubleKind::Ambiguous);
-            }
-            3 => {
-                self.say("the mint's request is lost");
-                return self.replicas[one].fails(self.clock, TroubleKind::Ambiguous);
-            }
+            reply => self.cluster_trouble(hand, reply),
+        }
+    }
+
+    fn annotate(&mut self, hand: usize, on: On, pending: Option<Pending>) -> Reply {
+        let in_order = self.is_in_order(hand);
+        let reply = self.write(hand, Change::Annotate { on, pending: pending.map(Box::new) });
+        match reply {
+            Reply::Done if in_order => self.see_own_write(hand),
+            Reply::Done => self.see_secret(hand),
             _ => {}
         }
-        self.check_slot(one);
-        let id = self.mint(&order);
-        let token = &self.tokens[&id];
-        let held = Held {
-            attempt: order.attempt.clone(),
-            token_id: id.clone(),
-            host: HOST.into(),
-            account: "user-1".into(),
-            subject: order.subject.to_string(),
-            issued_at: Some(time(token.created)),
-            expires_at: Some(time(token.expires)),
-            digest: id.clone(),
+        reply
+    }
+
+    fn is_in_order(&mut self, hand: usize) -> bool {
+        let round = self.hands[hand].round();
+        let Secret::Ours(secret) = &round.secret else { return false };
+        let current = round.role.status.as_ref().and_then(|s| s.current.as_ref());
+        secret.verified || current.is_some_and(|c| c.secret_resource_version == secret.resource_version)
+    }
+
+    fn render(&mut self, hand: usize) -> After {
+        let current = self.hands[hand].round().role.status.as_ref().and_then(|s| s.current.clone());
+        let (Some(current), Some(on)) = (current, self.on(hand)) else { return After::Observe };
+        let role = self.hands[hand].role;
+        let Some(secret) =
+            self.cluster.secrets[role].clone().filter(|secret| (secret.uid.clone(), secret.rv.to_string()) == on)
+        else {
+            return After::Observe;
         };
-        let answers = o.role.status.as_ref().and_then(|s| s.intent.as_ref()).expect("begun").answers.clone();
-        let layout = book::layout(&o.role.spec);
-        let record = SecretRecord { v: 1, held: Some(held), answers, layout, ..SecretRecord::default() };
-        let write = Write { on: order.secret.clone(), record, value: id };
-        self.replicas[one].at = At::Minted { order: Box::new(order), write: Box::new(write), ambiguous: false };
-    }
-
-    /// The Secret's write, repeated until its answer is known.
-    fn store(&mut self, one: usize, order: Order, write: Write, ambiguous: bool) {
-        if self.fault(8) {
-            let late = self.below(2) == 0;
-            self.say(format!("{one}: the Secret's write gets no answer{}", if late { ", and is late" } else { "" }));
-            if late {
-                let at = self.clock + self.below(LANDS_WITHIN as u64) as i64;
-                self.late.push((at, Late::Write(Box::new(write.clone()))));
-            } else {
-                self.write(&write);
+        if secret.value.as_deref() != Some(current.digest.as_str()) {
+            self.hands[hand].facts().value_lost = true;
+            return After::Plan;
+        }
+        let uid = self.hands[hand].round().role.metadata.uid.clone().unwrap_or_default();
+        let record = self.rendered(hand, Some(Held::from(&current)));
+        if secret.record.as_ref() == Some(&record) && secret.owner.as_ref() == Some(&uid) {
+            self.see_own_write(hand);
+            return After::Plan;
+        }
+        match self.write(hand, Change::Repair { on, record: Box::new(record), value: secret.value }) {
+            Reply::Done => {
+                self.see_own_write(hand);
+                After::Plan
             }
-            self.replicas[one].at = At::Minted { order: Box::new(order), write: Box::new(write), ambiguous: true };
-            return;
-        }
-        if !ambiguous && self.fault(10) {
-            self.say(format!("{one}: the Secret's write is refused for good"));
-            return self.lose(one, &order, &write, TroubleKind::SecretRefused);
-        }
-        if self.write(&write) || self.holds(&order.attempt) {
-            self.say(format!("{one}: the Secret holds {}", order.attempt));
-            self.replicas[one].facts.minted = (!ambiguous).then_some(order.attempt);
-            self.replicas[one].verified = self.secret.as_ref().map_or(0, |s| s.rv);
-            return;
-        }
-        if self.is_slot && self.slot.as_ref() == Some(&write.value) {
-            let on = self.secret.as_ref().map(|s| (s.uid.clone(), s.rv.to_string()));
-            let write = Write { on, ..write };
-            self.replicas[one].at = At::Minted { order: Box::new(order), write: Box::new(write), ambiguous };
-        } else if ambiguous && (write.on.is_none() || self.secret.as_ref().is_some_and(|s| s.record.is_none())) {
-            // A late create can't be ruled out, or the Secret doesn't say what it holds: the attempt stays, and is settled later.
-            self.replicas[one].end_round();
-        } else {
-            self.lose(one, &order, &write, TroubleKind::Cluster);
+            Reply::Refused => self.fail(hand, TroubleKind::SecretRefused),
+            reply => self.cluster_trouble(hand, reply),
         }
     }
 
-    fn lose(&mut self, one: usize, order: &Order, write: &Write, kind: TroubleKind) {
-        self.say(format!("{one}: {} lost the Secret", order.attempt));
-        if !self.is_slot {
-            self.tokens.get_mut(&write.value).expect("minted").dead = true;
-            self.replicas[one].facts.gone.insert(order.attempt.clone());
-        }
-        self.replicas[one].fails(self.clock, kind);
+    fn rendered(&mut self, hand: usize, held: Option<Held>) -> SecretRecord {
+        let role = &self.hands[hand].round().role;
+        let answers = role.status.as_ref().and_then(|s| s.handled.clone()).unwrap_or_default();
+        let (role_uid, layout) = (role.metadata.uid.clone().unwrap_or_default(), book::layout(&role.spec));
+        SecretRecord { v: VERSION, role_uid, held, answers, layout, ..SecretRecord::default() }
     }
 
-    fn holds(&self, attempt: &str) -> bool {
-        let held = self.secret.as_ref().and_then(|s| s.record.as_ref()?.held.as_ref());
-        held.is_some_and(|held| held.attempt == attempt)
+    fn look_before_revoking(&mut self, hand: usize, revocation: Revocation) -> After {
+        if self.fault() == Fault::Lost {
+            return self.fail(hand, TroubleKind::Cluster);
+        }
+        if !self.breaks(Rule::RevokeReads) {
+            self.see_secret(hand);
+            if let Secret::Ours(secret) = &self.hands[hand].round().secret {
+                let Some(record) = &secret.record else { return After::Observe };
+                let held = record.held.as_ref();
+                let same = |attempt: &str| attempt == revocation.attempt && !revocation.stray;
+                if held.is_some_and(|h| same(&h.attempt) || h.token_id == revocation.token_id) {
+                    return After::Observe;
+                }
+            }
+        }
+        self.hands[hand].at = At::Looked(Box::new(revocation));
+        After::Plan
     }
 
-    fn render(&mut self, one: usize, o: &Observed) {
-        let current = o.role.status.as_ref().and_then(|s| s.current.clone()).expect("rendered from what is recorded");
-        let value = self.secret.as_ref().and_then(|s| s.value.clone());
-        if value != current.token_id {
-            self.replicas[one].facts.value_lost = true;
-            return;
+    fn withdraw(&mut self, hand: usize, how: Withdrawal) -> After {
+        let Some(on) = self.on(hand) else { return After::Observe };
+        let change = match how {
+            Withdrawal::Delete => Change::Remove { on },
+            Withdrawal::Empty => Change::Put { on: Some(on), record: Box::new(self.rendered(hand, None)), value: None },
+        };
+        match self.write(hand, change) {
+            Reply::Done => {
+                self.see_own_write(hand);
+                After::Plan
+            }
+            reply => self.cluster_trouble(hand, reply),
         }
-        let layout = book::layout(&o.role.spec);
-        self.touch(one, o, |secret| {
-            let record = secret.record.get_or_insert_default();
-            record.layout = layout;
-            record.held = Some(Held::from(&current));
-        });
     }
 
-    fn revoke(&mut self, one: usize, revocation: &Revocation) {
-        if self.holds(&revocation.attempt) && !revocation.stray {
-            self.say("the Secret holds it");
-            return self.replicas[one].end_round();
+    fn disown(&mut self, hand: usize) -> After {
+        let Some(on) = self.on(hand) else { return After::Observe };
+        let role = self.hands[hand].role;
+        let value = self.cluster.secrets[role].as_ref().and_then(|secret| secret.value.clone());
+        match self.write(hand, Change::Disown { on }) {
+            Reply::Done => {
+                if let Some(token) = value.and_then(|id| self.tfc.token_mut(&id)) {
+                    token.retained = true;
+                }
+                self.see_secret(hand);
+                self.hands[hand].facts().disowned = true;
+                After::Plan
+            }
+            reply => self.cluster_trouble(hand, reply),
         }
-        let alive = self.lives(&revocation.token_id);
-        if alive {
-            self.tokens.get_mut(&revocation.token_id).expect("alive").dead = true;
-        }
-        if self.fault(10) {
-            return self.replicas[one].fails(self.clock, TroubleKind::Unreachable);
-        }
-        let facts = &mut self.replicas[one].facts;
-        if revocation.stray {
-            facts.strays_gone.insert(revocation.token_id.clone());
-            return;
-        }
-        let answer = if alive { &mut facts.gone } else { &mut facts.hidden };
-        answer.insert(revocation.attempt.clone());
     }
-}
 
-fn observed(o: &Observed) -> Option<(String, String)> {
-    match &o.secret {
-        Secret::Ours(secret) => Some((secret.uid.clone(), secret.resource_version.clone())),
-        _ => None,
+    /// UID and resourceVersion of the Secret as the round knows it.
+    pub fn on(&mut self, hand: usize) -> Option<On> {
+        match &self.hands[hand].round().secret {
+            Secret::Ours(secret) => Some((secret.uid.clone(), secret.resource_version.clone())),
+            _ => None,
+        }
     }
 }

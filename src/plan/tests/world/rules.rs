@@ -1,0 +1,41 @@
+//! The rules of the protocol that are kept in acting. Each can be broken, to see that its absence is noticed.
+
+/// A rule, as the models of the design name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The intent is written before the mint.
+    Intent,
+    /// What stands in the Secret has won: a lost record never revokes.
+    CommitPoint,
+    /// The Secret is read after the role.
+    SecretAfterRole,
+    /// An unknown token is revoked only after a write to the Secret.
+    Fence,
+    /// Who lost a write of the Secret reads it before he revokes.
+    LoserReads,
+    /// Before a predecessor is revoked the Secret is read.
+    RevokeReads,
+    /// What may still be created is not revoked.
+    SettleCreate,
+    /// Nothing is looked for before the settling time is over.
+    Settle,
+    /// An attempt's name is never used twice.
+    RandomAttempts,
+    /// An attempt of unknown fate is kept.
+    Unsettled,
+    /// A slot's loser does not delete it.
+    NoRevoke,
+    /// A mint is sent soon after its intent.
+    Prompt,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    pub broken: Vec<Rule>,
+}
+
+impl Rules {
+    pub fn breaks(&self, rule: Rule) -> bool {
+        self.broken.contains(&rule)
+    }
+}

@@ -1,0 +1,84 @@
+//! Many histories, a failure's shrinking, and its report.
+//!
+//! `HISTORIES=1000` tries that many in all instead of [`HISTORIES`]; `HISTORIES=0` goes on until something does not hold.
+//! `HISTORY_SEED=7` draws others. `HISTORY=...`, as a failure prints it, tells that one history again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use sha2::{Digest, Sha256};
+
+use super::World;
+use super::choices::{History, histories};
+
+/// In all tests together.
+const HISTORIES: u32 = 100_000;
+const EVENTS: usize = 100;
+
+/// Histories from one kind of start; `percent` of all are its share.
+pub struct Start {
+    pub name: &'static str,
+    pub percent: u32,
+    pub world: fn(u8) -> World,
+}
+
+impl Start {
+    /// Every history leaves everything in order.
+    pub fn survives(&self) {
+        if let Ok(text) = std::env::var("HISTORY") {
+            return self.replay(&text);
+        }
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+        let seed = number("HISTORY_SEED").unwrap_or(1);
+        match number("HISTORIES").unwrap_or(HISTORIES) {
+            0 => (seed..).for_each(|seed| {
+                self.draw(10_000, seed);
+                println!("{}: 10000 more histories hold, seed {seed}", self.name);
+            }),
+            all => self.draw(all * self.percent / 100, seed),
+        }
+    }
+
+    fn draw(&self, cases: u32, seed: u32) {
+        let hash = Sha256::digest(format!("{} {seed}", self.name));
+        let rng = TestRng::from_seed(RngAlgorithm::XorShift, &hash[..16]);
+        let config = Config { cases, failure_persistence: None, max_shrink_iters: 40_000, ..Config::default() };
+        let result = TestRunner::new_with_rng(config, rng).run(&histories(EVENTS), |history| {
+            (self.world)(history.variant).run(&history).map_err(TestCaseError::fail)
+        });
+        match result {
+            Ok(()) => {}
+            Err(TestError::Fail(_, history)) => panic!("{}", self.report(&history, seed)),
+            Err(TestError::Abort(why)) => panic!("{why}"),
+        }
+    }
+
+    fn replay(&self, text: &str) {
+        let Some((name, history)) = text.split_once('=') else { panic!("HISTORY is NAME=CHOICES") };
+        if name != self.name {
+            return;
+        }
+        let Ok(history) = history.parse::<History>() else { panic!("these are no choices: {history}") };
+        let (told, story) = self.tell(&history);
+        println!("{story}");
+        assert_eq!(told, Ok(()));
+    }
+
+    /// What came of a history, and its story.
+    fn tell(&self, history: &History) -> (Result<(), String>, String) {
+        let mut world = (self.world)(history.variant);
+        world.story = Some(Vec::new());
+        let told = catch_unwind(AssertUnwindSafe(|| world.run(history)));
+        let told = told.unwrap_or_else(|_| Err("it panicked".into()));
+        (told, world.story.unwrap_or_default().join("\n"))
+    }
+
+    fn report(&self, history: &History, seed: u32) -> String {
+        let (told, story) = self.tell(history);
+        format!(
+            "{story}\n{}\nseed {seed}; once more: HISTORY={}={history}",
+            told.err().unwrap_or_else(|| "it holds when told again: the world is not its choices alone".into()),
+            self.name,
+        )
+    }
+}
