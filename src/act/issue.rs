@@ -67,8 +67,13 @@ pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
     let written = store(world, round, &client, order, &token_id, &rendering).await;
     match written {
         Written::Won { meta, doubtful } => {
-            round.see_own_write(world, &meta.metadata);
-            // A write that was repeated may land once more: then the record is as good as one found in the Secret, not better.
+            // A write that was repeated may land once more: then the record is as good as one found in the Secret, not better. And what
+            // was read after a conflict may have been edited since it was written.
+            if doubtful {
+                round.see_secret(world, Some(&meta.metadata));
+            } else {
+                round.see_own_write(world, &meta.metadata);
+            }
             round.facts.minted = (!doubtful).then(|| order.attempt.clone());
             round.minted_token_id = Some(token_id);
             After::Plan
