@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::Verdict;
-use super::observed::{AccountKind, MarkedToken, Observed, Secret, Shown};
+use super::observed::{AccountKind, MarkedToken, Observed, Secret, Shown, SlotToken};
 use super::step::{Inspection, Note, Revocation, Step, Withdrawal};
 use super::subject::{self, Subject};
 use super::terms::{self, Life, Terms};
@@ -166,7 +166,8 @@ fn predecessor_fate(o: &Observed, predecessor: &Record) -> Fate {
     }
     if book::is_slot(&predecessor.subject) {
         let looked = o.facts.slot.as_ref().filter(|_| can_prove(o, predecessor));
-        let elsewhere = looked.is_some_and(|look| look.token.as_ref().is_none_or(|t| !slot::names(t, predecessor)));
+        let is_it = |token: &SlotToken| slot::names(token, predecessor) || slot::is_twin(o, token, predecessor);
+        let elsewhere = looked.is_some_and(|look| !look.token.as_ref().is_some_and(is_it));
         return if elsewhere { Fate::Revoked } else { Fate::Open };
     }
     match predecessor.token_id.as_ref().and_then(|id| o.facts.shown.get(id)) {

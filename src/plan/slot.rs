@@ -9,7 +9,7 @@ use super::step::{Inspection, Step};
 use super::subject::{self, Subject};
 use super::terms::{Life, Terms};
 use super::{book, current, status};
-use crate::api::{Held, Intent, Record, RoleReason, TerraformCloudRoleStatus};
+use crate::api::{Held, Intent, Record, RoleReason, Source, TerraformCloudRoleStatus};
 
 /// What has to be known and taken before a slot is minted; `None` where all is.
 pub fn prepare(o: &Observed, subject: &Subject, terms: &Terms) -> Result<Option<Step>, Verdict> {
@@ -105,7 +105,8 @@ pub fn names(token: &SlotToken, record: &Record) -> bool {
 /// made by our account, with the recorded expiry or, where the server cut it, an earlier one.
 pub fn holds(o: &Observed, token: &SlotToken, record: &Record) -> bool {
     let confirmed = made_by_us(o, token) && token.expires_at <= record.expires_at.as_ref().map(|t| t.0);
-    names(token, record) && (record.source == crate::api::Source::Reply || confirmed)
+    let known = names(token, record) && (record.source == Source::Reply || confirmed);
+    known || is_twin(o, token, record)
 }
 
 /// The slot holds what this attempt made.
@@ -144,8 +145,9 @@ fn is_ours(o: &Observed, token: &SlotToken) -> bool {
 }
 
 /// A proxy that delivers a mint twice has the second token kill the first, whose reply may be the one that came.
-fn is_twin(o: &Observed, token: &SlotToken, current: &Record) -> bool {
-    token.expires_at.is_some() && token.expires_at == current.expires_at.as_ref().map(|t| t.0) && made_by_us(o, token)
+pub fn is_twin(o: &Observed, token: &SlotToken, record: &Record) -> bool {
+    let same = token.expires_at.is_some() && token.expires_at == record.expires_at.as_ref().map(|t| t.0);
+    same && record.source == Source::Reply && made_by_us(o, token)
 }
 
 /// The Secret's annotation announced this mint: what is left of it where the status was wiped.
