@@ -31,9 +31,12 @@ impl World {
                 if reply != Reply::Done {
                     return self.cluster_trouble(hand, reply);
                 }
-                let clock = self.clock;
+                let since = status.intent.as_ref().and_then(|intent| intent.since.as_ref()).map(|since| since.0);
+                let begun = since.map_or(self.clock, |since| since.as_second() - t(0).as_second());
+                let (count, dawdles) = (self.count, self.breaks(Rule::Prompt));
+                self.hands[hand].dawdles = dawdles;
                 let round = self.hands[hand].round();
-                (round.facts.begun, round.begun_at) = (attempt, clock);
+                (round.facts.begun, round.begun_at, round.begun_count) = (attempt, begun, count);
                 round.role.status = Some(*status);
                 After::Plan
             }
@@ -189,6 +192,9 @@ impl World {
     }
 
     fn dry_run(&mut self, hand: usize) -> Result<(), After> {
+        if self.breaks(Rule::Rehearse) {
+            return Ok(());
+        }
         let faulty = self.fault();
         let refuses = self.cluster.refuses_data || self.cluster.refuses_secrets;
         let role = self.hands[hand].role;

@@ -150,6 +150,10 @@ impl World {
         let key = slot_key(&caller.host, &subject);
         let holds = self.cluster.leases.get(&key) == Some(uid) || !self.cluster.role_lives(uid);
         self.must(holds, || format!("role {role} mints on a slot that another holds"));
+        let refuses = self.cluster.refuses_data || self.cluster.refuses_secrets;
+        let begun_count = self.hands[hand].round().begun_count;
+        let in_vain = refuses && self.refusing_since < begun_count;
+        self.must(!in_vain, || "a slot is minted whose Secret has long been refused".into());
         let seen = before.and_then(|look| look.token.as_ref()).map(|token| token.id.as_str());
         let theirs = self
             .tfc
@@ -279,7 +283,7 @@ impl World {
             let excused = token.retained
                 || self.ledger.abandoned.contains(attempt)
                 || self.ledger.lost.contains(attempt)
-                    && (token.used || !self.cluster.role_lives(by) || is_slot(&token.subject))
+                    && (token.used || !self.cluster.role_lives(by) || is_slot(&token.subject) || token.host != HOST)
                 || token.twin && (by_word.contains(attempt) || !self.cluster.role_lives(by) || token.used);
             // What is current stands in the Secret, or nowhere.
             let named = self.cluster.roles.iter().filter_map(|role| role.status()).any(|s| named(s, &token.id));

@@ -1,6 +1,6 @@
 //! The steps that mint and revoke: a mint and the write of its value are two effects, as are the last look and the revocation.
 
-use super::super::build::time;
+use super::super::build::{t, time};
 use super::choices::Fault;
 use super::cluster::{Change, Reply};
 use super::replicas::{After, At, Minted};
@@ -33,6 +33,8 @@ impl World {
             _ if self.tfc.away => Some(TroubleKind::Unreachable),
             _ if !self.tfc.sees(&caller, &subject) => Some(TroubleKind::NotPermitted),
             Fault::Refused => Some(TroubleKind::Rejected),
+            // No token is made that has expired.
+            _ if order.expires_at <= t(self.clock) => Some(TroubleKind::Rejected),
             _ if self.tfc.refuses => Some(TroubleKind::Rejected),
             Fault::Limited => Some(TroubleKind::Limited),
             _ => None,
@@ -94,7 +96,7 @@ impl World {
             ..SecretRecord::default()
         };
         let on = order.secret.clone();
-        self.hands[hand].at = At::Minted(Box::new(Minted { order, record, value: id, on, doubtful: false }));
+        self.hands[hand].at = At::Minted(Box::new(Minted { order, record, value: id, on, doubtful: false, his: true }));
         After::Plan
     }
 
@@ -119,7 +121,12 @@ impl World {
     }
 
     fn has_won(&mut self, hand: usize, minted: Minted) -> After {
-        self.see_own_write(hand);
+        // What was read and not answered may have been edited since it was written.
+        if minted.doubtful {
+            self.see_secret(hand);
+        } else {
+            self.see_own_write(hand);
+        }
         let round = self.hands[hand].round();
         round.facts.minted = (!minted.doubtful).then_some(minted.order.attempt);
         round.minted = Some(minted.value);
@@ -128,7 +135,6 @@ impl World {
 
     fn after_conflict(&mut self, hand: usize, mut minted: Minted) -> After {
         let role = self.hands[hand].role;
-        let is_slot = minted.order.subject.is_slot();
         if self.breaks(Rule::LoserReads) {
             return self.lose(hand, minted, None);
         }
@@ -137,26 +143,36 @@ impl World {
             minted.doubtful = true;
             return self.has_won(hand, minted);
         }
-        let uid = minted.record.role_uid.clone();
-        let seen = self.cluster.view(role, &uid, 0);
-        let illegible = matches!(&seen, Secret::Ours(secret) if secret.record.is_none());
-        let may_land = minted.doubtful && minted.order.secret.is_none() || illegible;
-        if is_slot && self.slot_is_still_his(hand, &minted) {
-            minted.on = match seen {
-                Secret::Ours(secret) => Some((secret.uid, secret.resource_version)),
-                Secret::Absent => None,
-                Secret::Foreign => return self.fail(hand, TroubleKind::Ambiguous),
-            };
-            self.hands[hand].at = At::Minted(Box::new(minted));
+        let seen = self.cluster.view(role, &minted.record.role_uid.clone(), 0);
+        if minted.order.subject.is_slot() {
+            minted.his = self.breaks(Rule::SecretThenSlot) && self.slot_is_still_his(hand, &minted);
+            self.hands[hand].at = At::Beaten(Box::new(minted), Box::new(seen));
             return After::Plan;
         }
-        if is_slot || may_land && !self.breaks(Rule::SettleCreate) {
-            return match self.breaks(Rule::NoRevoke) {
-                true => self.lose(hand, minted, None),
-                false => self.fail(hand, TroubleKind::Ambiguous),
-            };
+        let illegible = matches!(&seen, Secret::Ours(secret) if secret.record.is_none());
+        let may_land = minted.doubtful && minted.order.secret.is_none() || illegible;
+        if may_land && !self.breaks(Rule::SettleCreate) {
+            return self.fail(hand, TroubleKind::Ambiguous);
         }
         self.lose(hand, minted, None)
+    }
+
+    /// The Secret's resourceVersion was read before: if the slot is still his, the value in hand is the one that lives.
+    pub fn look_at_the_slot(&mut self, hand: usize, mut minted: Minted, mut seen: Secret) -> After {
+        if self.breaks(Rule::SecretThenSlot) {
+            seen = self.cluster.view(self.hands[hand].role, &minted.record.role_uid, 0);
+        } else {
+            minted.his = self.slot_is_still_his(hand, &minted);
+        }
+        minted.on = match seen {
+            _ if !minted.his && self.breaks(Rule::NoRevoke) => return self.lose(hand, minted, None),
+            _ if !minted.his => return self.fail(hand, TroubleKind::Ambiguous),
+            Secret::Ours(secret) => Some((secret.uid, secret.resource_version)),
+            Secret::Absent => None,
+            Secret::Foreign => return self.fail(hand, TroubleKind::Ambiguous),
+        };
+        self.hands[hand].at = At::Minted(Box::new(minted));
+        After::Plan
     }
 
     fn slot_is_still_his(&mut self, hand: usize, minted: &Minted) -> bool {

@@ -15,6 +15,9 @@ mod people;
 mod replicas;
 mod rules;
 mod run;
+mod scenes;
+mod starts;
+mod teeth;
 mod tfc;
 
 use self::checks::Ledger;
@@ -23,9 +26,7 @@ use self::cluster::{ApiSecret, Change, Cluster, Reply, Session, Write};
 use self::replicas::Hand;
 use self::rules::{Rule, Rules};
 use self::tfc::{Caller, Tfc};
-use super::build::{Build, HOUR, entry, role};
-use crate::api::config::AllowEntry;
-use crate::api::role::DeletionPolicy;
+use super::build::{Build, HOUR};
 use crate::plan::observed::Observed;
 use crate::plan::step::Order;
 
@@ -65,6 +66,8 @@ struct World {
     /// Calls to TFC.
     calls: usize,
     count: u64,
+    /// Whether a server refuses was last switched after so many decisions.
+    refusing_since: u64,
     broken: Option<String>,
     story: Option<Vec<String>>,
 }
@@ -102,6 +105,7 @@ impl World {
             is_slot,
             calls: 0,
             count: 0,
+            refusing_since: 0,
             broken: None,
             story: None,
         }
@@ -311,102 +315,4 @@ impl World {
 /// A slot, as the Leases are named.
 fn slot_key(host: &str, subject: &str) -> String {
     format!("{host} {subject}")
-}
-
-/// Starts of histories, and their share of all.
-const USERS: run::Start = run::Start {
-    name: "users",
-    percent: 25,
-    world: |variant| {
-        // Short leases for what comes due, long ones so that nothing lost is excused by its expiry.
-        let role = role().ttl(if variant % 3 == 0 { "1h" } else { "48h" });
-        World::new(&[if variant % 4 == 3 { role.me() } else { role }])
-    },
-};
-
-const SLOTS: run::Start = run::Start {
-    name: "slots",
-    percent: 25,
-    world: |variant| {
-        let role = if variant % 3 == 2 { role().legacy_team("team-1") } else { role().organization("acme") };
-        let role = if variant % 2 == 0 { role.interval("720h") } else { role };
-        World::new(&[if variant % 5 == 4 { role.replaces() } else { role }])
-    },
-};
-
-#[test]
-fn tokens_of_users_survive_every_history() {
-    USERS.survives();
-}
-
-const TEAMS: run::Start = run::Start {
-    name: "teams",
-    percent: 20,
-    world: |variant| {
-        let role = role().ttl(if variant % 3 == 0 { "1h" } else { "48h" });
-        World::new(&[if variant % 2 == 0 { role.team("team-1") } else { role.team_named("acme", "apps") }])
-    },
-};
-
-const ENDS: run::Start = run::Start {
-    name: "ends",
-    percent: 10,
-    world: |variant| {
-        let retain = AllowEntry {
-            users: vec!["*".into(), "user-1".into()],
-            deletion_policies: Some([DeletionPolicy::Retain].into_iter().collect()),
-            ..entry()
-        };
-        let role = role().ttl("1h").allow(&[retain]);
-        World::new(&[if variant % 2 == 0 { role.never_renewed() } else { role.retains() }])
-    },
-};
-
-const NEIGHBOURS: run::Start = run::Start {
-    name: "neighbours",
-    percent: 10,
-    world: |variant| {
-        let role = role().ttl("48h");
-        let role = if variant % 2 == 0 { role } else { role.team("team-1") };
-        World::new(&[role.clone(), role])
-    },
-};
-
-const RIVALS: run::Start = run::Start {
-    name: "rivals",
-    percent: 10,
-    world: |variant| {
-        let role = role().organization("acme").interval("720h");
-        let replacing = role.clone().replaces();
-        match variant % 3 {
-            0 => World::new(&[role.clone(), role]),
-            1 => World::new(&[role, replacing]),
-            _ => World::new(&[replacing.clone(), role, replacing]),
-        }
-    },
-};
-
-#[test]
-fn tokens_of_teams_survive_every_history() {
-    TEAMS.survives();
-}
-
-#[test]
-fn ends_of_leases_and_retained_tokens_survive_every_history() {
-    ENDS.survives();
-}
-
-#[test]
-fn two_roles_of_one_subject_survive_every_history() {
-    NEIGHBOURS.survives();
-}
-
-#[test]
-fn rivals_for_one_slot_survive_every_history() {
-    RIVALS.survives();
-}
-
-#[test]
-fn slots_survive_every_history() {
-    SLOTS.survives();
 }

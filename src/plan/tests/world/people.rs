@@ -286,6 +286,7 @@ impl World {
             &mut self.cluster.refuses_secrets,
         ];
         let what = usize::from(detail % 4);
+        self.refusing_since = self.count;
         for (at, on) in switch.into_iter().enumerate() {
             *on ^= at == what;
         }

@@ -4,6 +4,7 @@
 use super::super::build::{secs, t};
 use super::choices::Fault;
 use super::cluster::{Change, Reply, Write};
+use super::rules::Rule;
 use super::tfc::Caller;
 use super::{SENT_WITHIN, World};
 use crate::api::{Answers, SecretRecord, TerraformCloudRole, TerraformCloudRoleStatus};
@@ -29,6 +30,8 @@ pub enum At {
     Rehearsed,
     /// A value is in memory, and nowhere else.
     Minted(Box<Minted>),
+    /// The Secret's write met a conflict: another attempt was seen there. Of a slot, it is looked at whether it is still his.
+    Beaten(Box<Minted>, Box<Secret>),
     /// The Secret's write lost: this round's own token is to be revoked.
     Lost(Box<Minted>, Option<TroubleKind>),
     /// The last look at the Secret is done, the call is not.
@@ -45,6 +48,8 @@ pub struct Minted {
     pub on: Option<(String, String)>,
     /// A try got no answer.
     pub doubtful: bool,
+    /// The slot was looked at, and holds this token.
+    pub his: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +66,8 @@ pub struct Round {
     pub minted: Option<String>,
     /// When it wrote its intent down.
     pub begun_at: i64,
+    /// How many things had been decided by then.
+    pub begun_count: u64,
     pub steps: u32,
     pub walks: u32,
     swept: bool,
@@ -78,6 +85,10 @@ pub struct Hand {
     pub verified: u64,
     /// A sweep pointed at its role.
     pub swept: bool,
+    /// The Secret, where it is read before the role against the rule.
+    early: Option<Secret>,
+    /// It sends a mint hours after its intent, against the rule.
+    pub dawdles: bool,
     trouble: Option<(i64, Tried, Trouble)>,
     /// Its last round came to a rest.
     pub rested: bool,
@@ -95,7 +106,18 @@ pub enum After {
 
 impl Hand {
     pub fn new(role: usize) -> Hand {
-        Hand { role, at: At::Idle, round: None, verified: 0, swept: false, trouble: None, rested: false, wake: None }
+        Hand {
+            role,
+            at: At::Idle,
+            round: None,
+            verified: 0,
+            swept: false,
+            early: None,
+            dawdles: false,
+            trouble: None,
+            rested: false,
+            wake: None,
+        }
     }
 
     pub fn round(&mut self) -> &mut Round {
@@ -117,7 +139,7 @@ impl Hand {
             At::Minted(minted) => minted.on.is_none(),
             _ => self.round.as_ref().is_some_and(|round| round.facts.begun.is_some()),
         };
-        waits && self.round.as_ref().is_some_and(|round| clock - round.begun_at > SENT_WITHIN)
+        waits && !self.dawdles && self.round.as_ref().is_some_and(|round| clock - round.begun_at > SENT_WITHIN)
     }
 }
 
@@ -143,6 +165,7 @@ impl World {
             At::Decided(step) => self.act(hand, *step),
             At::Rehearsed => self.claim(hand),
             At::Minted(minted) => self.store(hand, *minted),
+            At::Beaten(minted, seen) => self.look_at_the_slot(hand, *minted, *seen),
             At::Lost(minted, kind) => self.revoke_own(hand, &minted, kind),
             At::Looked(revocation) => self.revoke(hand, &revocation),
         };
@@ -173,6 +196,9 @@ impl World {
             return;
         }
         let role = &self.cluster.roles[self.hands[hand].role];
+        if self.breaks(Rule::SecretAfterRole) {
+            self.hands[hand].early = Some(self.cluster.view(self.hands[hand].role, &role.uid, 0));
+        }
         if let Some(object) = role.object.clone() {
             self.hands[hand].at = At::HasRole(Box::new(object), role.rv);
         }
@@ -192,6 +218,7 @@ impl World {
             settles: false,
             minted: None,
             begun_at: self.clock,
+            begun_count: self.count,
             steps: 0,
             walks: 0,
             swept: std::mem::take(&mut self.hands[hand].swept),
@@ -200,6 +227,12 @@ impl World {
         self.hands[hand].round = Some(Box::new(round));
         self.hands[hand].at = At::Ready;
         self.see_secret(hand);
+        if let Some(early) = self.hands[hand].early.take() {
+            let role = self.cluster.roles[self.hands[hand].role].clone();
+            let round = self.hands[hand].round();
+            round.role = role.object.unwrap_or_else(|| round.role.clone());
+            (round.rv, round.secret) = (role.rv, early);
+        }
         let wishes = wishes(&self.observe(hand));
         let clock = self.clock;
         let Hand { round: Some(round), trouble, .. } = &mut self.hands[hand] else { return };
@@ -241,6 +274,9 @@ impl World {
         o.facts = round.facts.clone();
         o.trouble = round.trouble.clone();
         o.swept = round.swept;
+        if self.breaks(Rule::Settle) {
+            o.settling_time = secs(0);
+        }
         o
     }
 

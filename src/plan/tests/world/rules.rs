@@ -25,6 +25,10 @@ pub enum Rule {
     Unsettled,
     /// A slot's loser does not delete it.
     NoRevoke,
+    /// What the Secret's write would meet is found out before a slot's mint.
+    Rehearse,
+    /// A slot's loser reads the Secret before the slot.
+    SecretThenSlot,
     /// A mint is sent soon after its intent.
     Prompt,
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::World;
 use super::choices::{History, histories};
+use super::rules::Rule;
 
 /// In all tests together.
 const HISTORIES: u32 = 100_000;
@@ -22,15 +23,23 @@ pub struct Start {
     pub world: fn(u8) -> World,
 }
 
+fn number(name: &str) -> Option<u32> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// How many histories are to be tried in all.
+pub fn histories_wanted() -> u32 {
+    number("HISTORIES").unwrap_or(HISTORIES)
+}
+
 impl Start {
     /// Every history leaves everything in order.
     pub fn survives(&self) {
         if let Ok(text) = std::env::var("HISTORY") {
             return self.replay(&text);
         }
-        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
         let seed = number("HISTORY_SEED").unwrap_or(1);
-        match number("HISTORIES").unwrap_or(HISTORIES) {
+        match histories_wanted() {
             0 => (seed..).for_each(|seed| {
                 self.draw(10_000, seed);
                 println!("{}: 10000 more histories hold, seed {seed}", self.name);
@@ -50,6 +59,25 @@ impl Start {
             Ok(()) => {}
             Err(TestError::Fail(_, history)) => panic!("{}", self.report(&history, seed)),
             Err(TestError::Abort(why)) => panic!("{why}"),
+        }
+    }
+
+    /// What comes of a history, with a rule broken.
+    pub fn told_without(&self, rule: Option<Rule>, history: &History) -> Result<(), String> {
+        let mut world = (self.world)(history.variant);
+        world.rules.broken.extend(rule);
+        world.run(history)
+    }
+
+    /// A short history that shows that a rule is broken.
+    pub fn shortest_without(&self, rule: Rule) -> String {
+        let config = Config { cases: 20_000, failure_persistence: None, max_shrink_iters: 4_000, ..Config::default() };
+        let rng = TestRng::deterministic_rng(RngAlgorithm::XorShift);
+        let result = TestRunner::new_with_rng(config, rng)
+            .run(&histories(EVENTS), |history| self.told_without(Some(rule), &history).map_err(TestCaseError::fail));
+        match result {
+            Err(TestError::Fail(why, history)) => format!("{history} ({why})"),
+            _ => "no history found".into(),
         }
     }
 
@@ -73,7 +101,7 @@ impl Start {
         (told, world.story.unwrap_or_default().join("\n"))
     }
 
-    fn report(&self, history: &History, seed: u32) -> String {
+    pub fn report(&self, history: &History, seed: u32) -> String {
         let (told, story) = self.tell(history);
         format!(
             "{story}\n{}\nseed {seed}; once more: HISTORY={}={history}",
