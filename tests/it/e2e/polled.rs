@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tfc_harness::invariants::{Delete, History, Mint, What};
+use tfc_harness::invariants::{History, Mint, What};
 use tfc_harness::simulator::Simulator;
 
 use crate::stage::{SOON, Stage, predecessors, token_id};
@@ -69,7 +69,7 @@ async fn a_polled_secret_never_holds_a_token_that_tfc_refuses() {
 
     let history = stage.recorder.history(false).expect("a history");
     let revoked = history.events.iter().filter(|event| match &event.what {
-        What::Delete(Delete { killed }) => !killed.is_empty(),
+        What::Delete(delete) => !delete.killed.is_empty(),
         _ => false,
     });
     assert_eq!((mints(&history).count(), revoked.count()), (ROTATIONS + 1, ROTATIONS));

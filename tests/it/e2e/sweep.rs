@@ -59,6 +59,27 @@ async fn a_token_in_use_that_no_record_knows_is_told_of_and_left() {
 }
 
 #[tokio::test]
+#[ignore = "the sweep takes what has run out for unknown: plan::sweep::strays and controller::sweep don't look at the expiry"]
+async fn one_that_ran_out_is_not_told_of() {
+    let mut stage = Stage::with(&SWEEPING).await;
+    stage.role("shop", json!({"user": {"me": true}, "ttl": "10s"})).await;
+    let first = token_id(&stage.issued("shop").await);
+    assert_eq!(stage.use_token(&stage.token("shop").await).await, 200);
+    stage.kill();
+    assert!(stage.tfc.until(SOON, |tfc| tfc.token(&first).is_some_and(|token| !token.is_alive())).await);
+    stage.start().await;
+    stage.succeeded("shop", &first).await;
+    let lists = stage.tfc.count("GET", USER);
+    wait_until("three sweeps", SOON, async || match stage.tfc.count("GET", USER) {
+        now if now >= lists + 3 => Ok(()),
+        now => Err(now.to_string()),
+    })
+    .await;
+    let told = stage.events("shop").await;
+    assert!(!told.iter().any(|reason| reason == "UnknownToken"), "{told:?}");
+}
+
+#[tokio::test]
 async fn one_that_nobody_used_is_revoked() {
     let mut stage = Stage::with(&SWEEPING).await;
     stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;

@@ -14,12 +14,12 @@ pub fn check(history: &History) -> Vec<Violation> {
             return;
         }
         let given_up = |token: &str| did(Person::Abandoned) && standing.unproven.contains(token);
-        for token in standing.made.keys() {
-            let its = standing.role_of_token(token).is_some_and(|owner| owner.uid == *uid);
+        let its = |token: &&&str| standing.role_of_token(token).is_some_and(|owner| owner.uid == *uid);
+        for token in standing.made.keys().filter(its) {
             let dead = standing.killed.contains_key(token) || history.died_by_then(token, event.at);
             let retained = role.retain && !standing.holders(token).is_empty();
             // Only the sweep can tell the twin of a request that was delivered twice.
-            if its && !dead && !retained && !given_up(token) && !standing.doubled.contains(token) {
+            if !dead && !retained && !given_up(token) && !standing.doubled.contains(token) {
                 let words = format!("role {} went, and left it alive", role.name);
                 let invariant = Invariant::Gone;
                 found.push(Violation { invariant, token: Some((*token).to_owned()), at: event.at, words });

@@ -125,6 +125,8 @@ impl Mint {
 pub struct Delete {
     /// Ids of the tokens that died by it.
     pub killed: Vec<String>,
+    /// It may have been before writes that stand before it here: the store was away, and could not say.
+    pub unplaced: bool,
 }
 
 /// A version of a role.
@@ -233,8 +235,13 @@ impl History {
         self.people.contains(act)
     }
 
-    /// Whether a token was dead by then without the operator's doing.
+    /// Whether a token was dead by then, by other than the operator's doing or by a delete whose place is not known.
     pub fn died_by_then(&self, token: &str, then: Timestamp) -> bool {
-        self.tokens.get(token).and_then(|token| token.dead).is_some_and(|dead| dead.at() <= then)
+        let by_itself = self.tokens.get(token).and_then(|token| token.dead).is_some_and(|dead| dead.at() <= then);
+        let unplaced = |event: &Event| match &event.what {
+            What::Delete(delete) => delete.unplaced && event.at <= then && delete.killed.iter().any(|id| id == token),
+            _ => false,
+        };
+        by_itself || self.events.iter().any(unplaced)
     }
 }

@@ -29,7 +29,12 @@ pub(super) struct Mark {
 }
 
 /// All events in order: calls to each simulator, marks of the first one.
-pub(super) fn merge(calls: &[Vec<Call>], marks: &[Mark], writes: &[Write]) -> Vec<Event> {
+pub(super) fn merge(
+    calls: &[Vec<Call>],
+    marks: &[Mark],
+    writes: &[Write],
+    tokens: &BTreeMap<String, Token>,
+) -> Vec<Event> {
     let mut asked: Vec<(u64, Event)> = Vec::new();
     for (index, calls) in calls.iter().enumerate() {
         asked.extend(bound(calls, if index == 0 { marks } else { &[] }));
@@ -48,7 +53,17 @@ pub(super) fn merge(calls: &[Vec<Call>], marks: &[Mark], writes: &[Write]) -> Ve
         events.push(event);
     }
     events.extend(writes.map(written));
+    for Event { at, what } in &mut events {
+        if let What::Mint(Mint { killed, .. }) | What::Delete(Delete { killed, .. }) = what {
+            killed.retain(|token| !ran_out_by_then(tokens, token, *at));
+        }
+    }
     events
+}
+
+/// What has run out can't be revoked any more.
+fn ran_out_by_then(tokens: &BTreeMap<String, Token>, token: &str, then: Timestamp) -> bool {
+    matches!(tokens.get(token), Some(Token { dead: Some(Dead::Expired(at)), .. }) if *at <= then)
 }
 
 /// Calls and marks in order, each with the revision before which it was: a later one's stamp bounds the earlier ones too.
@@ -85,6 +100,9 @@ pub(super) fn tokens<'a>(
     let token = |view: TokenView| {
         let dead = match view.fate {
             Fate::Expired { at } => Some(Dead::Expired(at)),
+            Fate::Revoked { at, .. } if view.expired_at.is_some_and(|end| end <= at) => {
+                view.expired_at.map(Dead::Expired)
+            }
             Fate::Revoked { at, .. } if !killed.contains(&view.id) => Some(Dead::ByOthers(at)),
             Fate::Revoked { .. } | Fate::Alive => None,
         };
@@ -112,7 +130,7 @@ fn what(call: &Call) -> What {
                 doubled: call.fault.as_deref() == Some("duplicate-delivery"),
             })
         }
-        ("DELETE", _) => What::Delete(Delete { killed: call.killed.clone() }),
+        ("DELETE", _) => What::Delete(Delete { killed: call.killed.clone(), unplaced: call.stamp.is_none() }),
         _ => What::Asked(format!("{} {bare}", call.method)),
     }
 }
@@ -184,35 +202,54 @@ mod tests {
     fn a_call_stands_after_all_that_was_written_when_it_was_stamped() {
         let calls = [call(0, Some(3), "GET", "/a"), call(1, Some(4), "GET", "/b")];
         let writes = [write(5), write(2), write(3), write(4)];
-        assert_eq!(words(&merge(&[calls.to_vec()], &[], &writes)), ["2", "3", "GET /a", "4", "GET /b", "5"]);
+        assert_eq!(
+            words(&merge(&[calls.to_vec()], &[], &writes, &BTreeMap::new())),
+            ["2", "3", "GET /a", "4", "GET /b", "5"]
+        );
     }
 
     #[test]
     fn a_call_without_a_stamp_or_with_a_late_one_is_bound_by_the_next() {
         let calls = [call(0, None, "GET", "/a"), call(1, Some(9), "GET", "/b"), call(2, Some(2), "GET", "/c")];
         let writes = [write(2), write(3)];
-        assert_eq!(words(&merge(&[calls.to_vec()], &[], &writes)), ["2", "GET /a", "GET /b", "GET /c", "3"]);
+        assert_eq!(
+            words(&merge(&[calls.to_vec()], &[], &writes, &BTreeMap::new())),
+            ["2", "GET /a", "GET /b", "GET /c", "3"]
+        );
     }
 
     #[test]
     fn a_mark_stands_between_the_calls_and_writes_of_its_moment() {
         let calls = [call(0, Some(1), "GET", "/a"), call(1, Some(5), "GET", "/b")];
         let writes = [write(1), write(3), write(4)];
-        let events = merge(&[calls.to_vec()], &[mark(1, 3), mark(2, 5)], &writes);
+        let events = merge(&[calls.to_vec()], &[mark(1, 3), mark(2, 5)], &writes, &BTreeMap::new());
         assert_eq!(words(&events), ["1", "GET /a", "3", "rest", "4", "GET /b", "rest"]);
     }
 
     #[test]
     fn calls_to_two_servers_stand_where_the_writes_between_them_put_them() {
         let calls = [vec![call(0, Some(4), "GET", "/a")], vec![call(0, Some(2), "GET", "/b")]];
-        assert_eq!(words(&merge(&calls, &[], &[write(3)])), ["GET /b", "3", "GET /a"]);
+        assert_eq!(words(&merge(&calls, &[], &[write(3)], &BTreeMap::new())), ["GET /b", "3", "GET /a"]);
+    }
+
+    #[test]
+    fn a_token_that_had_run_out_was_not_killed() {
+        for (end, killed) in [(1, 0), (3, 1)] {
+            let mut delete = call(0, Some(1), "DELETE", "/authentication-tokens/at-1");
+            (delete.at, delete.killed) = (Timestamp::from_second(2).expect("a time"), vec!["at-1".into()]);
+            let dead = Some(Dead::Expired(Timestamp::from_second(end).expect("a time")));
+            let tokens = [("at-1".to_owned(), Token { maker: Maker::Operator, used: false, dead })].into();
+            let events = merge(&[vec![delete]], &[], &[], &tokens);
+            let What::Delete(delete) = &events[0].what else { unreachable!("a delete") };
+            assert_eq!(delete.killed.len(), killed, "ran out at {end}");
+        }
     }
 
     #[test]
     fn calls_of_others_are_none_of_the_operators() {
         let mut other = call(0, None, "POST", "/users/u/authentication-tokens");
         other.agent = None;
-        assert!(merge(&[vec![other]], &[], &[]).is_empty());
+        assert!(merge(&[vec![other]], &[], &[], &BTreeMap::new()).is_empty());
     }
 
     #[test]

@@ -115,10 +115,10 @@ impl Recorder {
         self.order(Order::CatchUp)?;
         let seen = self.tape.seen();
         let calls: Vec<Vec<Call>> = seen.ledgers.iter().map(Ledger::calls).collect();
-        let views = seen.ledgers.iter().flat_map(Ledger::tokens);
+        let tokens = merge::tokens(calls.iter().flatten(), seen.ledgers.iter().flat_map(Ledger::tokens));
         Ok(History {
-            tokens: merge::tokens(calls.iter().flatten(), views),
-            events: merge::merge(&calls, &seen.marks, &seen.writes),
+            events: merge::merge(&calls, &seen.marks, &seen.writes, &tokens),
+            tokens,
             spills: seen.spills.clone(),
             people: seen.people.clone(),
             settled,
@@ -145,6 +145,20 @@ impl Recorder {
         loop {
             match self.holds(true) {
                 Err(_) if Instant::now() < end => tokio::time::sleep(10 * PAUSE).await,
+                result => return result,
+            }
+        }
+    }
+
+    /// The same for who can't await it, such as a `drop`.
+    ///
+    /// # Errors
+    /// As [`Recorder::settles`].
+    pub fn settles_blocking(&self, within: Duration) -> Result<(), Error> {
+        let end = Instant::now() + within;
+        loop {
+            match self.holds(true) {
+                Err(_) if Instant::now() < end => std::thread::sleep(10 * PAUSE),
                 result => return result,
             }
         }

@@ -1,4 +1,4 @@
-use tfc_harness::invariants::{Dead, Invariant::Gone, Maker, Person, check};
+use tfc_harness::invariants::{Dead, Delete, Event, Invariant::Gone, Maker, Person, What, check};
 
 use crate::story::{Story, second};
 
@@ -27,6 +27,18 @@ fn a_token_that_is_dead_by_then_needs_nobody() {
         story.withdraws("shop");
         story.knows("at-1", Maker::Operator, Some(Dead::Expired(at)));
         story.goes("shop");
+        if left { story.breaks(Gone, "at-1") } else { story.holds() }
+    }
+}
+
+#[test]
+fn a_delete_that_the_store_could_not_place_counts_by_its_time() {
+    for (at, left) in [(second(6), false), (second(500), true)] {
+        let mut story = Story::issued();
+        story.withdraws("shop");
+        story.goes("shop");
+        let delete = Delete { killed: vec!["at-1".into()], unplaced: true };
+        story.history.events.push(Event { at, what: What::Delete(delete) });
         if left { story.breaks(Gone, "at-1") } else { story.holds() }
     }
 }

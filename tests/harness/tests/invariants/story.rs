@@ -154,7 +154,7 @@ impl Story {
     }
 
     pub fn revokes(&mut self, token: &str) {
-        self.happens(What::Delete(Delete { killed: vec![token.into()] }));
+        self.happens(What::Delete(Delete { killed: vec![token.into()], unplaced: false }));
     }
 
     /// The current token leaves the Secret, and is recorded as due.
