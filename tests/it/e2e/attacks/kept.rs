@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tfc_harness::simulator::{Fault, When};
 
 use super::{anybody, tenanted};
-use crate::stage::{Stage, token_id};
+use crate::stage::{Stage, condition, token_id};
 
 /// A role `shop`, issued: its token's id and value.
 async fn issued(stage: &Stage, spec: Value) -> (String, String) {
@@ -136,11 +136,13 @@ async fn a_former_secret_put_back_all_the_time_keeps_no_token() {
 
 #[tokio::test]
 async fn retain_keeps_no_token_past_its_admission() {
-    let mut config = no_grace();
+    let mut config = anybody();
     config["allow"][0]["deletionPolicies"] = json!(["Revoke", "Retain"]);
+    config["revocationGracePeriod"] = json!("1h");
     let stage = tenanted(&["--settling-time=2s"], config).await;
     let (_, value) = issued(&stage, json!({"deletionPolicy": "Retain"})).await;
     lose_admission(&stage).await;
+    stage.role_until("shop", "the loss to be said", |role| condition(role, "Stalled").is_some()).await;
     stage.delete_role("shop").await;
     stage.role_goes("shop").await;
     stage.dies(&value).await;

@@ -3,6 +3,7 @@
 //!
 //! The tenant is a user of its own, with the rights that `kubectl`'s role `edit` gives with our manifest.
 
+mod configs;
 mod forged;
 mod identity;
 mod kept;
