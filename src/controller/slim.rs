@@ -20,7 +20,8 @@ pub struct Slim {
     pub metadata: ObjectMeta,
     /// The config that it names.
     pub config: ConfigKey,
-    /// Our finalizer is on it: its tokens may have to be revoked.
+    /// Its tokens may have to be revoked: some are recorded, or our finalizer is on it and its config may be in use. Tenants can write
+    /// the finalizer, so it says nothing of a role that was told that it may not use the config.
     pub held: bool,
     /// Status and reason of `Ready`; empty before the first.
     pub ready: (Cow<'static, str>, Cow<'static, str>),
@@ -137,9 +138,11 @@ impl From<Wire> for Slim {
         let tokens = status.tokens();
         let created = wire.metadata.creation_timestamp.as_ref();
         let ready = status.conditions.iter().find(|c| c.type_ == "Ready");
+        let finalized = wire.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER_REVOKE);
+        let refused = ready.is_some_and(|c| c.reason == RoleReason::ConfigNotAvailable.as_str());
         Slim {
             config: (reference.namespace.unwrap_or(namespace), reference.name),
-            held: wire.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER_REVOKE),
+            held: tokens.is_some() || finalized && !refused,
             ready: ready.map_or_else(Default::default, |c| (short(&c.status), short(&c.reason))),
             expires_at: status.current.and_then(|c| c.expires_at).map(|t| t.0.as_second()),
             slot: slot(&status.kind, &status.subject),
