@@ -1,6 +1,6 @@
 //! The watches, and what each event has to say to whom.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -286,20 +286,17 @@ async fn told_of_secrets(operator: Arc<Operator>, client: kube::Client, namespac
 fn see(operator: &Operator, secret: &PartialObjectMeta<Secret>, gone: bool) {
     let kind = Slim::kind(&());
     let namespace = secret.namespace().unwrap_or_default();
-    let owner =
-        secret.owner_references().iter().find(|owner| owner.kind == kind && owner.api_version.starts_with(GROUP));
-    let (uid, name) = match owner {
-        Some(owner) => (owner.uid.clone(), owner.name.clone()),
-        // Someone took the owner off; the label still says whose it is.
-        None => {
-            let role = secret.labels().get(LABEL_ROLE).and_then(|name| operator.role_named(&namespace, name));
-            let Some(role) = role else { return };
-            (role.metadata.uid.clone().unwrap_or_default(), role.metadata.name.clone().unwrap_or_default())
+    let owners = secret.owner_references().iter();
+    let owners =
+        owners.filter(|owner| owner.kind == kind && owner.api_version.starts_with(GROUP)).map(|owner| &owner.name);
+    // Someone may have taken the owner off, or put another there; the label still says whose it is.
+    let names: BTreeSet<&String> = owners.chain(secret.labels().get(LABEL_ROLE)).collect();
+    // Of roles that there are: what else tenants name here would be kept for ever.
+    for role in names.into_iter().filter_map(|name| operator.role_named(&namespace, name)) {
+        let seen = Seen { version: secret.resource_version().unwrap_or_default(), gone };
+        if operator.memory.see_secret(role.metadata.uid.as_deref().unwrap_or_default(), seen) {
+            operator.wakes.send(&namespace, role.metadata.name.as_deref().unwrap_or_default());
         }
-    };
-    let seen = Seen { version: secret.resource_version().unwrap_or_default(), gone };
-    if operator.memory.see_secret(&uid, seen) {
-        operator.wakes.send(&namespace, &name);
     }
 }
 
