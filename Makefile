@@ -53,6 +53,10 @@ check: build ## Formatting, lints, generated files, unit tests; needs no control
 test: check testbed ## Everything: check, then the tests that need a control plane
 	TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --test '*'
 
+.PHONY: soak
+soak: build testbed ## Kill the operator at 100 random moments of a burst (SOAK_KILLS how often, SOAK_SEED which moments)
+	SOAK_KILLS=$${SOAK_KILLS:-100} TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --test it -- --nocapture faults::burst
+
 .PHONY: generate
 generate: ## Write crds/ and the reference in docs/ from the Rust types
 	UPDATE_GENERATED=1 cargo test $(ALL) --lib api::tests

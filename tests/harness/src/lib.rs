@@ -13,6 +13,7 @@
 //! | [`simulator`] | TFC's token API, strict and programmable |
 //! | [`port`] | free loopback ports |
 //! | [`wait`] | waiting for a condition, with a deadline |
+//! | [`webhook`] | the API server's writes refused or held |
 //! | [`demo`] | the demo: a token's life in front of a person |
 //! | [`tls`] | the one TLS provider |
 //! | [`error`] | the harness' error: a sentence |
@@ -30,6 +31,7 @@ pub mod proxy;
 pub mod simulator;
 pub mod tls;
 pub mod wait;
+pub mod webhook;
 
 pub use control_plane::ControlPlane;
 pub use error::Error;

@@ -1,4 +1,4 @@
-//! Each request to TFC met by each fault: a mint, a revocation, and the list that tells of a lost one.
+//! Each request to TFC met by each fault: a mint, a revocation, and the list that tells of a lost one; names that lead nowhere.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ const TOKENS: &str = "/users/*/authentication-tokens";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Mint,
+    /// In a slot.
+    MintOfASlot,
     Revocation,
     List,
 }
@@ -94,16 +96,21 @@ async fn survives(asked: Asked, met: Met) {
     // A request may act when its sender has long given up; then the settling time has to be longer than that.
     let settling = if matches!(met, Met::LatelyDone) { "--settling-time=40s" } else { "--settling-time=2s" };
     let stage = Stage::with(&[settling, "--sweep-interval=5s"]).await;
-    let spec = || json!({"user": {"me": true}, "ttl": "1h", "overlap": "1s"});
-    stage.role("neighbour", spec()).await;
+    let of_a_user = || json!({"user": {"me": true}, "ttl": "1h", "overlap": "1s"});
+    let spec = || match asked {
+        Asked::MintOfASlot => json!({"organization": {"name": "acme"}}),
+        _ => of_a_user(),
+    };
+    stage.role("neighbour", of_a_user()).await;
     let neighbours = token_id(&stage.issued("neighbour").await);
     let path = match asked {
         Asked::Mint => When::post(TOKENS),
+        Asked::MintOfASlot => When::post("/organizations/*/authentication-token"),
         Asked::Revocation => When::delete("/authentication-tokens/*"),
         Asked::List => When::get(TOKENS),
     };
     match asked {
-        Asked::Mint => {}
+        Asked::Mint | Asked::MintOfASlot => {}
         Asked::Revocation => {
             stage.role("shop", spec()).await;
             stage.issued("shop").await;
@@ -113,7 +120,7 @@ async fn survives(asked: Asked, met: Met) {
     let struck = stage.tfc.fault(path.once(), met.fault());
     match asked {
         Asked::Revocation => stage.annotate("shop", "revoke", "1").await,
-        Asked::Mint | Asked::List => drop(stage.role("shop", spec()).await),
+        Asked::Mint | Asked::MintOfASlot | Asked::List => drop(stage.role("shop", spec()).await),
     }
     tokio::time::timeout(BOUND, struck.reached(1)).await.expect("the fault strikes");
     assert!(stage.tfc.until(SOON, |tfc| tfc.minted().len() > 1).await, "a token for the role");
@@ -131,6 +138,11 @@ async fn whatever_meets_a_mint_the_role_gets_its_token_and_no_other_lives() {
 }
 
 #[tokio::test]
+async fn whatever_meets_a_slots_mint_the_slot_holds_what_the_secret_holds() {
+    each_fault_of(Asked::MintOfASlot).await;
+}
+
+#[tokio::test]
 async fn whatever_meets_a_revocation_the_token_is_dead_in_the_end() {
     each_fault_of(Asked::Revocation).await;
 }
@@ -138,4 +150,37 @@ async fn whatever_meets_a_revocation_the_token_is_dead_in_the_end() {
 #[tokio::test]
 async fn whatever_meets_a_list_what_was_lost_is_found_in_the_end() {
     each_fault_of(Asked::List).await;
+}
+
+/// More tokens than a page holds, and the list moves between one page and the next.
+#[tokio::test]
+async fn a_list_that_shifts_while_it_is_paged_hides_no_token_for_good() {
+    let stage = Stage::with(&["--settling-time=2s", "--sweep-interval=5s"]).await;
+    for n in 0..130 {
+        stage.tfc.person_creates_team_token(stage.ids.platform, &format!("theirs {n}")).expect("a team");
+    }
+    stage.tfc.fault(When::mint().once(), Fault::ReplyLost);
+    // Of the first walk and of the one that is to agree with it.
+    let second_page = When::get("/organizations/*/team-tokens").query("page[number]=2");
+    let struck = stage.tfc.fault(second_page.times(2), Fault::ShiftList { skip: 60, count: 0 });
+    stage.role("shop", json!({"team": {"organization": "acme", "name": "apps"}, "ttl": "1h"})).await;
+    tokio::time::timeout(BOUND, struck.reached(1)).await.expect("the list is walked");
+    is_in_order(&stage).await;
+}
+
+#[tokio::test]
+async fn a_host_whose_name_leads_nowhere_stops_its_own_roles_alone() {
+    let stage = Stage::new().await;
+    stage.secret("lost-admin", "token", stage.ids.ci_token.expose()).await;
+    let lost = json!({"address": "https://tfc.invalid", "tokenSecretRef": {"name": "lost-admin"}});
+    stage.create_config("lost", lost).await.expect("a config");
+    stage.config_becomes("lost", "Unreachable").await;
+    let spec = |config: &str| json!({"configRef": {"name": config}, "user": {"me": true}, "ttl": "1h"});
+    stage.role("lost", spec("lost")).await;
+    stage.role("shop", spec("tfc")).await;
+    stage.issued("shop").await;
+    stage.role_becomes("lost", "False", "ConfigNotReady").await;
+    stage.delete_role("lost").await;
+    stage.role_goes("lost").await;
+    is_in_order(&stage).await;
 }
