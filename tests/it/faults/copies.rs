@@ -1,7 +1,7 @@
 //! Roles and Secrets brought back from a copy: into the same cluster, and into another one beside the first.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
 use tfc_harness::simulator::TokenView;
 use tfc_harness::wait_until;
@@ -22,11 +22,12 @@ impl Copy {
         Self { role, secret: stage.secrets().get(name).await.expect("its Secret") }
     }
 
-    /// Brings both back: the Secret first, then the role, then its status.
+    /// Brings both back: the Secret first, then the role, then its status. The Secret names a role of another UID as its owner, so it is
+    /// nobody's: Kubernetes' garbage collector deletes it in a while, or a person does.
     async fn restore(&self, stage: &Stage) {
         let mut secret = self.secret.clone();
         secret.metadata = restored(&self.secret.metadata, &stage.tenant);
-        stage.secrets().create(&PostParams::default(), &secret).await.expect("the Secret comes back");
+        let secret = stage.secrets().create(&PostParams::default(), &secret).await.expect("the Secret comes back");
         let mut role = self.role.clone();
         role.metadata = restored(&self.role.metadata, &stage.tenant);
         role.spec.config_ref.namespace = Some(stage.namespace.clone());
@@ -34,13 +35,13 @@ impl Copy {
         stage.roles().create(&PostParams::default(), &role).await.expect("the role comes back");
         let status = Patch::Merge(json!({"status": self.role.status}));
         stage.roles().patch_status(&name, &PatchParams::default(), &status).await.expect("its status comes back");
+        let this = Preconditions { uid: secret.metadata.uid, resource_version: None };
+        let this = DeleteParams { preconditions: Some(this), ..DeleteParams::default() };
+        match stage.secrets().delete(&name, &this).await {
+            Ok(_) | Err(kube::Error::Api(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
     }
-}
-
-/// The Secret names a role of another UID as its owner, so it is nobody's; Kubernetes' garbage collector deletes it in a while.
-async fn give_up_its_secret(stage: &Stage) {
-    stage.role_becomes("shop", "False", "SecretConflict").await;
-    stage.secrets().delete("shop", &DeleteParams::default()).await.expect("the Secret can be deleted");
 }
 
 /// What a backup keeps of an object's metadata: the server gives another UID, and the finalizers and owners stay.
@@ -71,7 +72,6 @@ async fn a_role_that_is_brought_back_into_its_cluster_gets_a_token_of_its_own() 
             stage.start().await;
         }
         let former = token_id(&copy.role);
-        give_up_its_secret(&stage).await;
         stage.succeeded("shop", &former).await;
         is_in_order(&stage).await;
     }
@@ -94,7 +94,6 @@ async fn what_is_copied_into_another_cluster_touches_no_token_of_the_first() {
     second.create_config("tfc", config).await.expect("the config is admitted");
     second.config_becomes("tfc", "Authenticated").await;
     copy.restore(&second).await;
-    give_up_its_secret(&second).await;
     let role = second.succeeded("shop", &theirs).await;
     let own = token_id(&role);
     let roles: Api<TerraformCloudRole> = second.roles();
