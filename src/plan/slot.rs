@@ -147,7 +147,7 @@ fn is_ours(o: &Observed, token: &SlotToken) -> bool {
 /// A proxy that delivers a mint twice has the second token kill the first, whose reply may be the one that came.
 pub fn is_twin(o: &Observed, token: &SlotToken, record: &Record) -> bool {
     let same = token.expires_at.is_some() && token.expires_at == record.expires_at.as_ref().map(|t| t.0);
-    same && record.source == Source::Reply && made_by_us(o, token)
+    same && made_by_us(o, token)
 }
 
 /// The Secret's annotation announced this mint: what is left of it where the status was wiped.

@@ -1,6 +1,7 @@
 //! A role goes after its tokens, and can always go.
 
 use super::build::*;
+use crate::api::{Held, Source};
 use crate::plan::observed::{AccountKind, Secret, TroubleKind, Unready};
 use crate::plan::step::{Inspection, Note, Step, Withdrawal};
 use crate::plan::subject::Subject;
@@ -147,13 +148,31 @@ fn retain_waits_while_the_config_can_not_say() {
 }
 
 #[test]
+fn a_slots_token_that_cannot_be_confirmed_is_not_taken_for_gone() {
+    let slot = role().organization("acme").served().predecessor("a1", 0).deleted().slot("at-a1");
+    let of_another = slot.slot_token(|token| token.created_by = Some("user-7".into()));
+    let mut of_another = of_another.status(|s| s.predecessors[0].source = Source::Secret);
+    of_another.o.secret = Secret::Absent;
+    assert_eq!(of_another.says().1, "RevocationUnproven");
+}
+
+#[test]
+fn a_tenants_expiry_does_not_shorten_a_deletion() {
+    let yesterday = |held: &mut Held| held.expires_at = Some(time(-HOUR));
+    let going = role().served().intent("a1", 0).secret_holds("a1").held(yesterday).deleted();
+    assert_eq!(going.records().current.and_then(|c| c.expires_at), Some(time(HOUR)));
+}
+
+#[test]
 fn a_slot_is_deleted_only_after_a_read_shows_our_token() {
     let mut slot = role().organization("acme").served().predecessor("a1", 0).deleted();
     slot.o.secret = Secret::Absent;
     let subject = Subject::Organization("acme".into());
     assert_eq!(slot.plan(), Step::Inspect(Inspection::Slot(subject.clone())));
     assert_eq!(slot.clone().slot("at-a1").revokes().token_id, "at-a1");
-    let other = slot.slot("at-other");
+    let twin = slot.clone().slot("at-twin");
+    assert_eq!(twin.revokes().token_id, "at-twin", "what its mint made when it was carried out twice");
+    let other = slot.slot("at-other").slot_token(|token| token.expires_at = Some(t(9 * HOUR)));
     let status = other.records();
     assert_eq!(other.status(|s| *s = status).plan(), Step::Release(Some(subject)));
 }

@@ -42,6 +42,12 @@ fn a_walk_before_the_attempt_has_settled_proves_nothing() {
 }
 
 #[test]
+fn a_walk_from_before_the_attempt_had_settled_proves_nothing_later() {
+    let late = unsettled().at(2 * MINUTE).walked(&["a1"]).facts(|f| f.looked_at = Some(t(MINUTE)));
+    assert_eq!(late.rests().wake_in, Some(secs(0)), "it has to be looked for anew");
+}
+
+#[test]
 fn an_unused_token_is_revoked_after_the_secret_was_fenced() {
     let found = unsettled().at(2 * MINUTE).walked(&["a1", "u1"]);
     assert_eq!(found.plan(), Step::Fence);

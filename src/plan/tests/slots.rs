@@ -7,6 +7,13 @@ use crate::plan::observed::{AccountKind, Reservation, Secret};
 use crate::plan::step::{Inspection, Step};
 use crate::plan::subject::Subject;
 
+#[test]
+fn a_slot_at_another_host_is_neither_replaced_nor_overtaken_by_what_the_slot_here_holds() {
+    let moved = role().organization("acme").current("a1").secret_holds("a1").config(|c| c.host = "tfe.example".into());
+    assert_eq!(moved.clone().slot("at-other").says(), ready("True", "Issued", None));
+    assert_eq!(moved.slot_empty().says(), ready("True", "Issued", None));
+}
+
 fn acme() -> Subject {
     Subject::Organization("acme".into())
 }
