@@ -54,8 +54,13 @@ test: check testbed ## Everything: check, then the tests that need a control pla
 	TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --test '*'
 
 .PHONY: soak
-soak: build testbed ## Kill the operator at 100 random moments of a burst (SOAK_KILLS how often, SOAK_SEED which moments)
-	SOAK_KILLS=$${SOAK_KILLS:-100} TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --test it -- --nocapture faults::burst
+soak: build testbed ## Histories drawn anew, and the operator killed 100 times in a burst, round after round until something does not hold
+	while true; do \
+		seed=$$(date +%s); \
+		HISTORIES=1000000 HISTORY_SEED=$$seed cargo test $(ALL) --lib -- --nocapture plan::tests::world; \
+		MODEL_HISTORIES=100000 MODEL_FIRST=$$seed cargo test $(ALL) --test model -- --nocapture; \
+		SOAK_KILLS=100 SOAK_SEED=$$seed TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --test it -- --nocapture faults::burst; \
+	done
 
 .PHONY: generate
 generate: ## Write crds/ and the reference in docs/ from the Rust types

@@ -48,6 +48,20 @@ impl World {
         }
     }
 
+    /// Token whose value stands in a role's Secret.
+    pub fn value_of(&self, role: usize) -> Option<Token> {
+        self.tfc.token(self.cluster.secrets[role].as_ref()?.value.as_deref()?).cloned()
+    }
+
+    /// A Secret was written: no dead value has taken the place of a live one.
+    pub fn check_value(&mut self, role: usize, before: Option<Token>) {
+        let (Some(before), Some(after)) = (before, self.value_of(role)) else { return };
+        let worse = before.lives() && !after.lives() && before.id != after.id;
+        self.must(!worse, || {
+            format!("Secret {role} held {}, which lives, and holds {}, which does not", before.id, after.id)
+        });
+    }
+
     /// A status was written.
     pub fn check_status(
         &mut self,

@@ -1,6 +1,6 @@
 //! The steps that mint and revoke: a mint and the write of its value are two effects, as are the last look and the revocation.
 
-use super::super::build::{t, time};
+use super::super::build::{HOST, t, time};
 use super::choices::Fault;
 use super::cluster::{Change, Reply};
 use super::replicas::{After, At, Minted};
@@ -138,6 +138,7 @@ impl World {
         if self.breaks(Rule::LoserReads) {
             return self.lose(hand, minted, None);
         }
+        let edited = self.cluster.held(role).is_some_and(|held| held.attempt == minted.order.attempt);
         let its = |held: &Held| held.attempt == minted.order.attempt && held.token_id == minted.value;
         if self.cluster.held(role).is_some_and(its) {
             minted.doubtful = true;
@@ -150,7 +151,7 @@ impl World {
             return After::Plan;
         }
         let illegible = matches!(&seen, Secret::Ours(secret) if secret.record.is_none());
-        let may_land = minted.doubtful && minted.order.secret.is_none() || illegible;
+        let may_land = minted.doubtful && (minted.order.secret.is_none() || edited) || illegible;
         if may_land && !self.breaks(Rule::SettleCreate) {
             return self.fail(hand, TroubleKind::Ambiguous);
         }
@@ -191,8 +192,12 @@ impl World {
 
     /// The loser revokes the token that it has just minted. Where that fails the attempt stays open, and is settled later.
     pub fn revoke_own(&mut self, hand: usize, minted: &Minted, kind: Option<TroubleKind>) -> After {
+        let subject = &minted.order.subject;
+        let slot = subject.is_slot().then(|| self.tfc.slot(HOST, &subject.to_string())).flatten();
+        // A slot's delete names no token.
+        let id = slot.map_or_else(|| minted.value.clone(), |token| token.id.clone());
         if let Some(caller) = self.caller(hand)
-            && self.send_revoke(hand, &caller, &minted.value) == Some(true)
+            && self.send_revoke(hand, &caller, &id) == Some(true)
         {
             self.hands[hand].facts().gone.insert(minted.order.attempt.clone());
         }

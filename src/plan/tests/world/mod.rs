@@ -250,7 +250,11 @@ impl World {
         if let (Change::Status(status), true) = (&mut write.change, self.breaks(Rule::Unsettled)) {
             status.unsettled.clear();
         }
+        let before = self.value_of(write.role);
         let reply = self.cluster.land(&write);
+        if reply == Reply::Done {
+            self.check_value(write.role, before);
+        }
         if let (Change::Status(status), Reply::Done) = (&write.change, reply) {
             self.check_status(write.role, old.as_ref(), status);
         }

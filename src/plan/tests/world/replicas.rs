@@ -197,7 +197,8 @@ impl World {
         }
         let role = &self.cluster.roles[self.hands[hand].role];
         if self.breaks(Rule::SecretAfterRole) {
-            self.hands[hand].early = Some(self.cluster.view(self.hands[hand].role, &role.uid, 0));
+            self.hands[hand].early =
+                Some(self.cluster.view(self.hands[hand].role, &role.uid, self.hands[hand].verified));
         }
         if let Some(object) = role.object.clone() {
             self.hands[hand].at = At::HasRole(Box::new(object), role.rv);

@@ -62,23 +62,14 @@ impl Start {
         }
     }
 
-    /// What comes of a history, with a rule broken.
-    pub fn told_without(&self, rule: Option<Rule>, history: &History) -> Result<(), String> {
-        let mut world = (self.world)(history.variant);
-        world.rules.broken.extend(rule);
-        world.run(history)
+    /// What comes of a history, with rules broken.
+    pub fn told_without(&self, rules: &[Rule], history: &History) -> Result<(), String> {
+        self.tell(rules, history, false).0
     }
 
-    /// A short history that shows that a rule is broken.
-    pub fn shortest_without(&self, rule: Rule) -> String {
-        let config = Config { cases: 20_000, failure_persistence: None, max_shrink_iters: 4_000, ..Config::default() };
-        let rng = TestRng::deterministic_rng(RngAlgorithm::XorShift);
-        let result = TestRunner::new_with_rng(config, rng)
-            .run(&histories(EVENTS), |history| self.told_without(Some(rule), &history).map_err(TestCaseError::fail));
-        match result {
-            Err(TestError::Fail(why, history)) => format!("{history} ({why})"),
-            _ => "no history found".into(),
-        }
+    /// Its story.
+    pub fn retell_without(&self, rules: &[Rule], history: &History) -> String {
+        self.tell(rules, history, true).1
     }
 
     fn replay(&self, text: &str) {
@@ -87,22 +78,23 @@ impl Start {
             return;
         }
         let Ok(history) = history.parse::<History>() else { panic!("these are no choices: {history}") };
-        let (told, story) = self.tell(&history);
+        let (told, story) = self.tell(&[], &history, true);
         println!("{story}");
         assert_eq!(told, Ok(()));
     }
 
     /// What came of a history, and its story.
-    fn tell(&self, history: &History) -> (Result<(), String>, String) {
+    fn tell(&self, rules: &[Rule], history: &History, aloud: bool) -> (Result<(), String>, String) {
         let mut world = (self.world)(history.variant);
-        world.story = Some(Vec::new());
+        world.rules.broken = rules.to_vec();
+        world.story = aloud.then(Vec::new);
         let told = catch_unwind(AssertUnwindSafe(|| world.run(history)));
         let told = told.unwrap_or_else(|_| Err("it panicked".into()));
         (told, world.story.unwrap_or_default().join("\n"))
     }
 
     pub fn report(&self, history: &History, seed: u32) -> String {
-        let (told, story) = self.tell(history);
+        let (told, story) = self.tell(&[], history, true);
         format!(
             "{story}\n{}\nseed {seed}; once more: HISTORY={}={history}",
             told.err().unwrap_or_else(|| "it holds when told again: the world is not its choices alone".into()),

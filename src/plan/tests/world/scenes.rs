@@ -91,52 +91,54 @@ impl Scene {
         choices
     }
 
-    fn history(&self, choices: Vec<Choice>) -> History {
-        History::new(self.variant, choices)
+    /// Every one: a single fault or event at every place; the second replica held up; two faults of machines at every two places.
+    fn placements(&self, length: usize) -> impl Iterator<Item = Placement> {
+        let machines = machine_faults();
+        let all: Vec<Choice> = machines.iter().copied().chain(everything_else()).collect();
+        let one = (0..length).flat_map(move |at| all.clone().into_iter().map(move |fault| One((at, fault))));
+        let cuts = (0..length).flat_map(move |at| (at..=length).map(move |until| (at, until)));
+        let held_up = cuts.flat_map(|(at, until)| (1..14).map(move |turns| HeldUp { at, turns, until }));
+        let struck: Vec<(usize, Choice)> =
+            (0..length).flat_map(|at| machines.iter().map(move |fault| (at, *fault))).collect();
+        let pairs = (0..struck.len()).flat_map(move |first| {
+            let later: Vec<Struck> = struck[first + 1..].to_vec();
+            let first = struck[first];
+            later.into_iter().map(move |second| Two(first, second))
+        });
+        one.chain(held_up).chain(pairs)
     }
 
-    /// Every history with one fault or event, at every place.
-    fn with_one(&self) -> impl Iterator<Item = History> {
-        let straight = self.straight();
-        let all: Vec<Choice> = machine_faults().into_iter().chain(everything_else()).collect();
-        (0..straight.len()).flat_map(move |at| {
-            let straight = straight.clone();
-            all.clone().into_iter().map(move |fault| self.history(disturbed(&straight, &[(at, fault)])))
-        })
-    }
-
-    /// Every history in which the second replica gets so far at one place, and goes on at another.
-    fn with_another(&self) -> impl Iterator<Item = History> {
-        let straight = self.straight();
-        let length = straight.len();
-        let cuts =
-            (0..length).flat_map(move |at| (at..=length).flat_map(move |until| (1..14).map(move |k| (at, until, k))));
-        cuts.map(move |(at, until, turns)| {
-            let mut choices = straight.clone();
-            choices.splice(until..until, [Choice::of(What::OtherRound, 0); 2]);
-            choices.splice(at..at, (0..turns).map(|_| Choice::of(What::OtherTurn, 0)));
-            self.history(choices)
-        })
-    }
-
-    /// Every history with two faults of machines.
-    fn with_two(&self) -> impl Iterator<Item = History> {
-        let straight = self.straight();
-        let faults = machine_faults();
-        let one: Vec<(usize, Choice)> =
-            (0..straight.len()).flat_map(|at| faults.iter().map(move |fault| (at, *fault))).collect();
-        let pairs = one.clone().into_iter().enumerate();
-        pairs.flat_map(move |(nth, first)| {
-            let (straight, rest) = (straight.clone(), one[nth + 1..].to_vec());
-            rest.into_iter().map(move |second| self.history(disturbed(&straight, &[first, second])))
-        })
-    }
-
-    /// All of them, those with fewer faults first.
-    pub fn all(&self) -> impl Iterator<Item = History> {
-        self.with_one().chain(self.with_another()).chain(self.with_two())
+    fn history(&self, straight: &[Choice], placement: &Placement) -> History {
+        History::new(
+            self.variant,
+            match placement {
+                One(fault) => disturbed(straight, &[*fault]),
+                Two(first, second) => disturbed(straight, &[*first, *second]),
+                HeldUp { at, turns, until } => {
+                    let mut choices = straight.to_vec();
+                    choices.splice(*until..*until, [Choice::of(What::OtherRound, 0); 2]);
+                    choices.splice(*at..*at, (0..*turns).map(|_| Choice::of(What::OtherTurn, 0)));
+                    choices
+                }
+            },
+        )
     }
 }
+
+type Struck = (usize, Choice);
+
+enum Placement {
+    One(Struck),
+    Two(Struck, Struck),
+    /// The second replica gets so far at one place, and goes on at another.
+    HeldUp {
+        at: usize,
+        turns: usize,
+        until: usize,
+    },
+}
+
+use Placement::{HeldUp, One, Two};
 
 /// Faults strike the turn at their place; events come before it.
 fn disturbed(straight: &[Choice], faults: &[(usize, Choice)]) -> Vec<Choice> {
@@ -181,10 +183,12 @@ fn everything_else() -> impl Iterator<Item = Choice> {
 /// Every history of these scenes leaves everything in order; where fewer are wanted, every so manieth.
 fn every_history_survives(scenes: &[Scene]) {
     for scene in scenes {
-        let all = scene.all().count();
+        let straight = scene.straight();
+        let all = scene.placements(straight.len()).count();
         let wanted = (histories_wanted() as usize / 50).clamp(1, all);
-        let step = all.div_ceil(wanted);
-        for history in scene.all().step_by(step) {
+        let step = if histories_wanted() == 0 { 1 } else { all.div_ceil(wanted) };
+        for placement in scene.placements(straight.len()).step_by(step) {
+            let history = scene.history(&straight, &placement);
             if let Err(why) = (scene.start.world)(scene.variant).run(&history) {
                 panic!("{}: {why}\n{}", scene.name, scene.start.report(&history, 0));
             }
