@@ -10,7 +10,7 @@ use tfc_harness::install_tls_provider;
 use tfc_harness::invariants::{Invariant, Recorder, What, check};
 use tfc_harness::simulator::{Simulator, StandardIds, standard_world};
 
-use crate::bed::bed;
+use crate::bed::{Bed, bed};
 
 /// An operator that does everything wrong.
 struct Wrong {
@@ -87,4 +87,32 @@ fn word(what: &What) -> &'static str {
         What::RestEnded => "rested",
         _ => "other",
     }
+}
+
+#[tokio::test]
+async fn what_a_restored_store_holds_is_news_after_a_lapse() {
+    let mut bed = Bed::of_its_own().await;
+    let namespace = bed.fresh_namespace().await;
+    let tfc = Simulator::start(standard_world().world).expect("the simulator starts");
+    let recorder =
+        Recorder::start(tfc.ledger(), &bed.etcd_url(), std::slice::from_ref(&namespace)).expect("it records");
+    let secrets: Api<Secret> = Api::namespaced(bed.client(), &namespace);
+    let secret = |name: &str| serde_json::from_value(json!({"metadata": {"name": name}})).expect("a Secret");
+    secrets.create(&PostParams::default(), &secret("before")).await.expect("it is created");
+    let snapshot = bed.control_plane.folder().join("snapshot");
+    bed.control_plane.snapshot(&snapshot).await.expect("a snapshot");
+    secrets.delete("before", &DeleteParams::default()).await.expect("it is deleted");
+    secrets.create(&PostParams::default(), &secret("after")).await.expect("it is created");
+    // What was not seen by then is what a lapse is about.
+    recorder.history(false).expect("a history");
+    bed.control_plane.restore(&snapshot).await.expect("it is restored");
+
+    let history = recorder.history(false).expect("a history");
+    let told = history.events.iter().filter_map(|event| match &event.what {
+        What::Secret(secret) => Some(secret.name.rsplit('/').next().unwrap_or_default().to_owned()),
+        What::SecretGone(name) => Some(format!("no {}", name.rsplit('/').next().unwrap_or_default())),
+        What::Lapse(of) if of.contains("/secrets/") => Some("lapse".into()),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["before", "no before", "after", "lapse", "before", "no after"]);
 }
