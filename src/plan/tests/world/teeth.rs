@@ -48,7 +48,11 @@ const TEETH: &[(&[Rule], &Start, &[Part])] = &[
     (&[Rule::Intent], &USERS, &[MINTED]),
     // The Secret is written, and somebody else's write of the role makes the record fail.
     (&[Rule::CommitPoint], &USERS, &[Turns(6), ROTATE, Turns(1)]),
-    (&[Rule::SecretAfterRole, Rule::RevokeReads], &USERS, &[Other(8), NO_OVERLAP, ROTATE, Other(1), Turns(6), Other(8)]),
+    (
+        &[Rule::SecretAfterRole, Rule::RevokeReads],
+        &USERS,
+        &[Other(8), NO_OVERLAP, ROTATE, Other(1), Turns(6), Other(8)],
+    ),
     // The second is held up with a value in hand; the first finds its token, and may not mint one itself.
     (&[Rule::Fence], &USERS, &[SERVED, ROTATE, Other(4), MINTS_REFUSED, ROUND, SETTLED, ROUND, OTHER_ROUND]),
     (&[Rule::LoserReads], &USERS, &[MINTED, Meets(Fault::ReplyLost), Turns(2)]),
