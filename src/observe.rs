@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::act::World;
 use crate::api::TerraformCloudRole;
+use crate::boottime::BootInstant;
 use crate::cluster::ClusterError;
 use crate::marker::attempt;
 use crate::plan::observed::{Facts, Nonce, Observed, Secret, Trouble, TroubleKind};
@@ -26,6 +27,8 @@ pub struct Round {
     pub failed: bool,
     /// Rounds of this role that failed in a row before this one.
     pub failures: u32,
+    /// Right before the intent was written that this round may send.
+    pub begun_at: Option<BootInstant>,
     /// The token that this round minted, for the case that its role turns out to be gone.
     pub minted_token_id: Option<String>,
     /// The resourceVersion at which the Secret was read whole and found in order.
@@ -62,6 +65,7 @@ impl Round {
             trouble: None,
             failed: false,
             failures: 0,
+            begun_at: None,
             minted_token_id: None,
             verified,
             swept: false,

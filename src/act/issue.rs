@@ -1,5 +1,6 @@
 //! Mints a token and puts it into the Secret: two writes at two servers, with a value between them that is nowhere else.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -21,6 +22,10 @@ use crate::tfc::{self, Class, Client, Minted, Owner};
 /// How long the Secret's write is repeated while nobody says whether it landed. With the deadline of the last try it stays well
 /// below the settling time.
 const REPEAT: Duration = Duration::from_secs(30);
+/// How long after its intent a mint is sent, and its Secret's write repeated. The settling time counts from the intent, and a mint may
+/// have to wait for its budget: what was sent later could land when others have given it up, and revoked it.
+const MINT_WITHIN: Duration = Duration::from_secs(15);
+const WRITE_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Mints what was written down, and writes the Secret on the resourceVersion observed.
@@ -38,7 +43,8 @@ pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
         round.facts.gone.insert(order.attempt.clone());
         return After::Plan;
     }
-    let minted = match mint(&client, order).await {
+    let begun = round.begun_at.unwrap_or_else(BootInstant::now);
+    let minted = match mint(&in_time(world, &client, begun), order).await {
         Ok(minted) => minted,
         Err(error) => {
             let (kind, mut words) = tfc_trouble(&error);
@@ -98,6 +104,16 @@ pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
             After::Plan
         }
     }
+}
+
+/// A client that sends nothing once too much time has passed since the intent.
+fn in_time(world: &World, client: &Client, begun: BootInstant) -> Client {
+    let leadership = world.leadership.clone();
+    client.with_gate(Arc::new(move || {
+        leadership.ensure().map_err(|e| e.to_string())?;
+        let late = begun.elapsed() > MINT_WITHIN;
+        if late { Err("the mint had to wait too long, and is begun anew".into()) } else { Ok(()) }
+    }))
 }
 
 async fn mint(client: &Client, order: &Order) -> Result<Minted, tfc::Error> {
@@ -195,7 +211,8 @@ async fn store(
             }
             Err(ClusterError::Unknown(_) | ClusterError::Refused(_)) => doubtful = true,
         }
-        if started.elapsed() > REPEAT || world.leadership.ensure().is_err() {
+        let too_late = started.elapsed() > REPEAT || round.begun_at.is_some_and(|begun| begun.elapsed() > WRITE_WITHIN);
+        if too_late || world.leadership.ensure().is_err() {
             return Written::Unknown;
         }
         tokio::time::sleep(PAUSE).await;

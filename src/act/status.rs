@@ -4,6 +4,7 @@ use tracing::{info, warn};
 
 use super::{After, World, cluster_trouble};
 use crate::api::{RoleReason, TerraformCloudRole, TerraformCloudRoleStatus};
+use crate::boottime::BootInstant;
 use crate::cluster::ClusterError;
 use crate::failpoint;
 use crate::observe::Round;
@@ -14,6 +15,7 @@ use crate::tfc::Class;
 /// Writes the intent down. From here on the attempt is this round's to send.
 pub async fn begin(world: &World, round: &mut Round, status: TerraformCloudRoleStatus) -> After {
     let attempt = status.intent.as_ref().map(|intent| intent.record.attempt.clone());
+    round.begun_at = Some(BootInstant::now());
     match write(world, round, &status).await {
         Ok(()) => {
             round.facts.begun = attempt;
