@@ -1,6 +1,8 @@
 //! What decides a history: one move a tick. A move of zeros is the ordinary course of things, so a failure shrinks by zeroing moves,
 //! which leaves all others at their places in time, and then by leaving zeros out.
 
+use std::time::{Duration, Instant};
+
 /// A move: what, and two numbers that say how. All zeros: what would happen anyway.
 pub type Move = [u16; 3];
 
@@ -36,6 +38,9 @@ pub fn moves(seed: u64, ticks: usize) -> Vec<Move> {
     (0..ticks).map(&mut random).collect()
 }
 
+/// How long a shorter story is looked for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The shortest list of moves found that still fails. `fails` runs one history.
 pub fn shrink(mut moves: Vec<Move>, fails: impl Fn(&[Move]) -> bool) -> Vec<Move> {
     while let Some((last, rest)) = moves.split_last() {
@@ -45,10 +50,9 @@ pub fn shrink(mut moves: Vec<Move>, fails: impl Fn(&[Move]) -> bool) -> Vec<Move
         }
         moves = rest.to_vec();
     }
-    let mut tries = 0;
-    let mut attempt = |candidate: Vec<Move>, moves: &mut Vec<Move>| {
-        tries += 1;
-        let better = tries < 1500 && candidate != *moves && fails(&candidate);
+    let started = Instant::now();
+    let attempt = |candidate: Vec<Move>, moves: &mut Vec<Move>| {
+        let better = started.elapsed() < PATIENCE && candidate != *moves && fails(&candidate);
         if better {
             *moves = candidate;
         }

@@ -7,9 +7,13 @@
 
 mod apiserver;
 mod choices;
+mod ends;
 mod history;
 mod moves;
+mod passing;
+mod people;
 mod replica;
+mod scenes;
 mod servers;
 mod time;
 mod wire;

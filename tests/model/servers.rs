@@ -279,5 +279,9 @@ fn attempt_in(description: &str) -> Option<&str> {
     description.split(' ').next()?.split('.').nth(3)
 }
 
-/// How long after it was sent a request may still be acted on.
-pub const LANDS_WITHIN: Duration = Duration::from_secs(55);
+/// How long after it was sent a request may still be acted on. The settling time covers all of them; a change of a Secret that stands
+/// is fenced, whenever it lands.
+pub fn lands_within(sent: &Sent) -> Duration {
+    let fenced = sent.method == "PATCH" && sent.path == SECRET;
+    Duration::from_secs(if fenced { 1200 } else { 55 })
+}
