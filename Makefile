@@ -62,10 +62,6 @@ soak: build testbed ## Histories drawn anew, and the operator killed 100 times i
 		SOAK_KILLS=100 SOAK_SEED=$$seed TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --test it -- --nocapture faults::burst; \
 	done
 
-.PHONY: soak
-soak: tools ## Histories through planner and acting code, until one fails or you stop it
-	SOAK=1 cargo test $(LOCKED) --workspace --test model
-
 .PHONY: generate
 generate: ## Write crds/ and the reference in docs/ from the Rust types
 	UPDATE_GENERATED=1 cargo test $(ALL) --lib api::tests

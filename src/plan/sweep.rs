@@ -62,7 +62,10 @@ fn own_subject(o: &Observed) -> Option<Subject> {
 }
 
 fn strays<'a>(o: &'a Observed, walk: &'a Walk) -> impl Iterator<Item = &'a MarkedToken> {
-    walk.tokens.iter().filter(|token| !is_known(o, token) && !o.facts.strays_gone.contains(&token.id))
+    // TFC may go on to list what its clock has ended.
+    let ended = |token: &MarkedToken| token.expires_at.zip(o.now).is_some_and(|(end, now)| end <= now);
+    let gone = move |token: &MarkedToken| ended(token) || o.facts.strays_gone.contains(&token.id);
+    walk.tokens.iter().filter(move |token| !is_known(o, token) && !gone(token))
 }
 
 fn is_known(o: &Observed, token: &MarkedToken) -> bool {

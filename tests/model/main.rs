@@ -1,7 +1,7 @@
 //! Whole histories through the real planner and the real acting code: two replicas, an API server and TFC in memory, and between them
 //! a wire that loses, delays, repeats and breaks what it carries, while people edit and delete and processes die.
 //!
-//! `MODEL_SEED=n` runs one history and tells its story; `SOAK=1` goes on until it is stopped.
+//! `MODEL_SEED=n` runs one history and tells its story; `MODEL_HISTORIES` and `MODEL_FIRST` say how many there are and where they begin.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
@@ -94,9 +94,9 @@ fn survive(kind: Kind) {
     if let Some(seed) = number("MODEL_SEED") {
         return examine(kind, seed);
     }
-    let histories = if number("SOAK").is_some() { u64::MAX } else { number("MODEL_HISTORIES").unwrap_or(HISTORIES) };
+    let (first, histories) = (number("MODEL_FIRST").unwrap_or(0), number("MODEL_HISTORIES").unwrap_or(HISTORIES));
     let (mut requests, mut mints) = (0, 0);
-    for seed in 0..histories {
+    for seed in first..first + histories {
         match history::run(kind, seed, &choices::moves(own(kind, seed), MOVES), false) {
             Ok(came) => (requests, mints) = (requests + came.serial, mints + came.servers.minted.len()),
             Err(_) => return examine(kind, seed),

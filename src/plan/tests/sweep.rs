@@ -35,6 +35,15 @@ fn one_that_is_in_use_is_told_of_and_left() {
 }
 
 #[test]
+fn one_that_ran_out_is_nobodys_business() {
+    let ran_out = |used: bool| {
+        let listed = swept().lists("a1", 0, true).lists("old", 0, used);
+        listed.facts(|f| f.walk.as_mut().unwrap().tokens[1].expires_at = Some(super::build::t(29 * MINUTE))).rests()
+    };
+    assert!(ran_out(true).strays.is_empty() && ran_out(false).strays.is_empty());
+}
+
+#[test]
 fn one_whose_secret_may_still_land_is_left_for_now() {
     swept().lists("a1", 0, true).lists("young", 29 * MINUTE, false).rests();
 }
