@@ -52,7 +52,7 @@ pub struct Setting<'a> {
     pub tenant: bool,
     /// The operator's `RUST_LOG`.
     pub log: Option<&'a str>,
-    /// Replicas elect a leader, by a Lease of 3 s.
+    /// Replicas elect a leader, by a Lease of 6 s.
     pub elect: bool,
     /// A control plane of the test's own; without one, the shared one.
     pub bed: Option<&'a Bed>,
@@ -104,9 +104,9 @@ impl Stage {
         let tfc = Simulator::start(config).expect("the simulator starts");
         let election: &[&str] = match setting.elect {
             true => &[
-                "--leader-elect-lease-duration=3s",
-                "--leader-elect-renew-deadline=2s",
-                "--leader-elect-retry-period=500ms",
+                "--leader-elect-lease-duration=6s",
+                "--leader-elect-renew-deadline=5s",
+                "--leader-elect-retry-period=1s",
             ],
             false => &["--leader-elect=false"],
         };

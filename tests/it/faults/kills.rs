@@ -24,6 +24,9 @@ fn all_steps() -> BTreeSet<&'static str> {
 const MINTS_AND_REVOCATIONS: [Story; 6] =
     [Story::First, Story::FirstOfASlot, Story::Rotation, Story::RotationOfASlot, Story::LostReply, Story::Deletion];
 
+/// Steps after which, or within which, a leader holds what is not yet at both servers.
+const IN_HAND: [&str; 7] = ["Begin", "Claim", "Issue", "Record", "Fence", "Revoke", "Withdraw"];
+
 /// The passings of fail points in a log, each once: `Issue:minted#1`.
 fn passings(log: &str) -> Vec<String> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -107,8 +110,9 @@ async fn slept(story: Story, passing: String) -> bool {
 #[tokio::test]
 async fn a_leader_that_slept_at_any_step_boundary_mints_nothing_more_and_leaks_nothing() {
     let mut cases = Vec::new();
+    let holds_something = |passing: &String| IN_HAND.iter().any(|step| passing.starts_with(step));
     for (story, passings) in all_of(MINTS_AND_REVOCATIONS, undisturbed).await {
-        cases.extend(passings.into_iter().map(|passing| (story, passing)));
+        cases.extend(passings.into_iter().filter(holds_something).map(|passing| (story, passing)));
     }
     let runs = all_of(cases, |(story, passing)| slept(story, passing)).await;
     let slept = runs.iter().filter(|(_, slept)| *slept).count();
