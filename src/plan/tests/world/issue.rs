@@ -64,7 +64,7 @@ impl World {
                     for id in [&id, &twin] {
                         self.tfc.token_mut(id).expect("made").twin = true;
                     }
-                    let answered = if self.choice.detail % 2 == 0 { id } else { twin };
+                    let answered = if self.choice.detail.is_multiple_of(2) { id } else { twin };
                     return self.take_value(hand, order, answered);
                 }
                 Fault::ReplyLost => {}

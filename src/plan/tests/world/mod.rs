@@ -40,7 +40,7 @@ const CALM: i64 = 4 * HOUR;
 #[derive(Clone, Debug)]
 enum Late {
     Write(Write),
-    Mint(Caller, String, Order),
+    Mint(Caller, String, Box<Order>),
     Revoke(Caller, String),
 }
 
@@ -268,7 +268,7 @@ impl World {
 
     fn send_late_mint(&mut self, caller: Caller, role: String, order: Order) {
         let at = self.clock + self.lateness(true);
-        self.late.push((at, Late::Mint(caller, role, order)));
+        self.late.push((at, Late::Mint(caller, role, Box::new(order))));
     }
 
     fn lateness(&self, bounded: bool) -> i64 {
