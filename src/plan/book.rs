@@ -181,7 +181,7 @@ pub fn withdrawn(o: &Observed) -> Step {
     let mut status = base(o);
     let mut notes = Vec::new();
     if let Some(mut former) = status.current.take() {
-        former.revoke_at = Some(time(o.now.unwrap_or(o.wall)));
+        former.revoke_at = o.now.or(o.api_now).map(time);
         notes.push(Note::Withdrawn(former.clone()));
         status.predecessors.push(former);
     }

@@ -186,7 +186,7 @@ fn every_history_survives(scenes: &[Scene]) {
         let straight = scene.straight();
         let all = scene.placements(straight.len()).count();
         let wanted = (histories_wanted() as usize / 50).clamp(1, all);
-        let step = if histories_wanted() == 0 { 1 } else { all.div_ceil(wanted) };
+        let step = all.div_ceil(wanted);
         for placement in scene.placements(straight.len()).step_by(step) {
             let history = scene.history(&straight, &placement);
             if let Err(why) = (scene.start.world)(scene.variant).run(&history) {
