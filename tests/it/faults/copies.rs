@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
+use tfc_harness::invariants::Person;
 use tfc_harness::simulator::TokenView;
 use tfc_harness::wait_until;
 use tfc_token_operator::api::TerraformCloudRole;
@@ -25,6 +26,9 @@ impl Copy {
     /// Brings both back: the Secret first, then the role, then its status. The Secret names a role of another UID as its owner, so it is
     /// nobody's: Kubernetes' garbage collector deletes it in a while, or a person does.
     async fn restore(&self, stage: &Stage) {
+        for act in [Person::WroteSecret, Person::WipedStatus] {
+            stage.declare(act, self.role.metadata.name.as_deref().expect("a name"));
+        }
         let mut secret = self.secret.clone();
         secret.metadata = restored(&self.secret.metadata, &stage.tenant);
         let secret = stage.secrets().create(&PostParams::default(), &secret).await.expect("the Secret comes back");

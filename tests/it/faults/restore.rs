@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use kube::api::DeleteParams;
 use serde_json::json;
+use tfc_harness::invariants::Person;
 use tfc_harness::simulator::{Fault, Gate, When};
 
 use super::order::is_in_order_but;
@@ -49,6 +50,13 @@ async fn after_etcd_was_set_back_no_secret_holds_a_dead_token_and_none_is_leaked
     // The former tokens are dead.
     stage.alive_become(5).await;
 
+    // What the restore does to the cluster, no operator could.
+    stage.declare(Person::StrippedFinalizer, "later");
+    for name in names.into_iter().chain(["begun"]) {
+        for act in [Person::WroteSecret, Person::WipedStatus] {
+            stage.declare(act, name);
+        }
+    }
     bed.control_plane.restore(&snapshot).await.expect("etcd is set back");
     assert!(stage.roles().get_opt("later").await.expect("the API server answers").is_none(), "it was set back");
     is_in_order_but(&stage, &BTreeSet::from([used])).await;
