@@ -113,7 +113,7 @@ const FAULTS: &[Row] = &[
         "one_role_holds_a_slot_and_the_next_one_follows_when_it_goes", "the_oldest_of_those_that_wait_for_a_slot_gets_it"] },
 ];
 
-/// Names of the tests in the sources below a folder, but for those that are left out.
+/// Names of the tests in the sources below a folder.
 fn tests_in(folder: &Path) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(folder).expect("a folder of the repository") {
