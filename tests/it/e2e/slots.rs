@@ -190,9 +190,10 @@ async fn a_role_that_lost_its_admission_keeps_no_slot_from_others() {
 
 #[tokio::test]
 async fn across_clusters_a_slot_is_taken_once_and_taken_back_once_when_told() {
-    let here = Stage::new().await;
+    let mut here = Stage::new().await;
     // Another cluster knows nothing of this one's Leases: it has its own, and another installation's name.
     let mut there = Stage::bare(&[]).await;
+    here.share_tfc(&mut there);
     there.start().await;
     there.secret("tfc-admin", "token", here.ids.ci_token.expose()).await;
     let config = json!({"address": here.tfc.address(), "tokenSecretRef": {"name": "tfc-admin"}});

@@ -2,6 +2,7 @@
 
 use kube::api::{DeleteParams, Patch};
 use serde_json::{Value, json};
+use tfc_harness::invariants::Person;
 use tfc_harness::simulator::{Fault, When};
 
 use super::{anybody, intent, looked_at, tenanted};
@@ -53,6 +54,7 @@ async fn a_role_made_again_with_the_same_name_gets_nothing_of_the_former() {
             "data": kept.data,
         });
         let apply = kube::api::PatchParams::apply("tenant").force();
+        stage.declare(Person::WroteSecret, "copy");
         stage.secrets().patch("copy", &apply, &Patch::Apply(copy)).await.expect("a copy");
         for value in former.iter().chain([&value]) {
             assert_eq!(stage.use_token(value).await, 401);
