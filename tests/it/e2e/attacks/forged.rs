@@ -2,6 +2,7 @@
 
 use kube::api::PostParams;
 use serde_json::{Value, json};
+use tfc_harness::invariants::Person;
 use tfc_harness::simulator::{Fault, Gate, Slot, When};
 
 use super::{annotated, anybody, intent, looked_at, record, tenanted};
@@ -9,6 +10,7 @@ use crate::stage::{SOON, Stage, current, predecessors, token_id};
 
 /// A Secret of that name with a record.
 async fn forge(stage: &Stage, name: &str, record: &Value) {
+    stage.declare(Person::WroteSecret, name);
     let secret = json!({
         "metadata": {"name": name, "annotations": {"terraformcloud.dev/record": record.to_string()}},
         "stringData": {"token": "not.atlasv1.ours"},

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::api::Patch;
 use serde_json::{Value, json};
+use tfc_harness::invariants::Person;
 use tfc_harness::simulator::{Fault, When};
 
 use super::{anybody, tenanted};
@@ -70,6 +71,7 @@ async fn a_secret_that_may_not_go_keeps_no_role_and_no_token() {
     let stage = tenanted(&["--settling-time=2s"], anybody()).await;
     let (_, value) = issued(&stage, json!({})).await;
     stage.patch_secret("shop", json!({"metadata": {"finalizers": ["example.com/keep"]}})).await;
+    stage.declare(Person::WroteSecret, "shop");
     let calls = stage.tfc.call_count();
     stage.delete_role("shop").await;
     stage.role_goes("shop").await;
@@ -81,6 +83,7 @@ async fn a_secret_that_may_not_go_keeps_no_role_and_no_token() {
 
 /// The Secret as it stands, to be put back later.
 async fn copy(stage: &Stage) -> Value {
+    stage.declare(Person::WroteSecret, "shop");
     let secret = stage.secrets().get("shop").await.expect("the Secret");
     json!({"metadata": {"annotations": secret.annotations()}, "data": secret.data})
 }
@@ -167,6 +170,8 @@ async fn a_retained_secret_gives_a_new_role_of_its_name_nothing() {
         "uid": again.metadata.uid, "controller": true,
     }]);
     stage.patch_secret("shop", marked).await;
+    // No record is left of the retained token, nor a Secret that holds it.
+    stage.declare(Person::WipedStatus, "shop");
     stage.patch_role("shop", json!({"spec": {"description": "look"}})).await;
     stage.issued("shop").await;
     assert_ne!(stage.token("shop").await, value);

@@ -3,6 +3,7 @@
 use kube::ResourceExt;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
+use tfc_harness::invariants::Person;
 use tfc_token_operator::api::TerraformCloudRole;
 
 use super::{anybody, looked_at, record, tenanted};
@@ -131,6 +132,7 @@ async fn secrets_that_change_places_give_no_role_the_others_token() {
     // Deleted and made again at once, each with the other's marks and value.
     for (place, whose) in [(0, 1), (1, 0)] {
         let (name, other) = (former[place].0, &former[whose].2);
+        stage.declare(Person::WroteSecret, name);
         stage.secrets().delete(name, &DeleteParams::default()).await.expect("it can be deleted");
         let moved = json!({
             "metadata": {"name": name, "labels": other.labels(), "annotations": other.annotations(),

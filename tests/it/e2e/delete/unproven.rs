@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, ListParams};
 use serde_json::json;
+use tfc_harness::invariants::Person;
 use tfc_harness::simulator::{Outage, Slot};
 use tfc_harness::wait_until;
 use tfc_token_operator::api::TerraformCloudRole;
@@ -52,6 +53,7 @@ async fn while_tfc_is_away_the_configs_annotation_gives_up_and_names_each_token(
     stage.annotate("shop", "abandon-unproven", "yes").await;
     stage.role_until("shop", "the wait to be one for a proof", |role| says(role, "RevocationUnproven").is_some()).await;
 
+    stage.declare(Person::Abandoned, "shop");
     stage
         .patch_config("tfc", json!({"metadata": {"annotations": {"terraformcloud.dev/abandon-unproven": "yes"}}}))
         .await;
