@@ -19,11 +19,11 @@ async fn polled(stage: &Stage, name: &str, work: impl Future<Output = ()>) -> (u
         let mut ticks = tokio::time::interval(FIFTH_OF_A_SECOND);
         loop {
             ticks.tick().await;
+            polls.fetch_add(1, Ordering::Relaxed);
             let value = stage.token(name).await;
             if stage.use_token(&value).await != 200 {
                 refused.push(value);
             }
-            polls.fetch_add(1, Ordering::Relaxed);
         }
     };
     tokio::select! {
