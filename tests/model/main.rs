@@ -50,7 +50,9 @@ fn legacy_team_tokens_survive_every_history() {
     survive(Kind::Legacy);
 }
 
+/// Beside other tests of this process a place that logs is sometimes taken for one that nobody hears.
 #[test]
+#[ignore = "runs alone: make test does so"]
 fn no_value_of_a_token_is_in_a_log_at_any_level() {
     let log = Log::default();
     let writer = log.clone();
