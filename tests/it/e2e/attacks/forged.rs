@@ -51,7 +51,6 @@ async fn a_record_written_while_a_token_is_minted_is_not_taken_for_the_mints_own
 }
 
 #[tokio::test]
-#[ignore = "a deletion takes the expiry of an open attempt from the Secret, which a tenant writes"]
 async fn an_expiry_written_beside_an_open_attempt_makes_no_deletion_forget_its_token() {
     let mut stage = tenanted(&["--settling-time=2s"], anybody()).await;
     stage.role("victim", json!({"user": {"me": true}, "ttl": "1h"})).await;
