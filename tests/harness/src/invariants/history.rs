@@ -76,6 +76,8 @@ pub enum What {
     Mint(Mint),
     /// The operator asked TFC to delete a token.
     Delete(Delete),
+    /// TFC answered that the token of this id is not there.
+    Denied(String),
     /// The operator asked TFC something else: method and path.
     Asked(String),
     /// A version of a role was written.

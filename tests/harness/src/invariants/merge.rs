@@ -130,6 +130,9 @@ fn what(call: &Call) -> What {
                 doubled: call.fault.as_deref() == Some("duplicate-delivery"),
             })
         }
+        _ if call.status == Some(404) && call.killed.is_empty() && token(bare).is_some() => {
+            What::Denied(token(bare).unwrap_or_default().to_owned())
+        }
         ("DELETE", _) => What::Delete(Delete { killed: call.killed.clone(), unplaced: call.stamp.is_none() }),
         _ => What::Asked(format!("{} {bare}", call.method)),
     }
@@ -144,6 +147,13 @@ fn subject(path: &str) -> Option<String> {
         ["organizations", name, "authentication-token"] => Some(format!("organizations/{name}")),
         _ => None,
     }
+}
+
+/// The id of the token that this path is of.
+fn token(path: &str) -> Option<&str> {
+    let mut segments = path.rsplit('/');
+    let id = segments.next()?;
+    (segments.next() == Some("authentication-tokens")).then_some(id)
 }
 
 /// The attempt in the marker, the description's first word: `tto1.INSTALLATION.ROLE.ATTEMPT`.
@@ -242,6 +252,16 @@ mod tests {
             let events = merge(&[vec![delete]], &[], &[], &tokens);
             let What::Delete(delete) = &events[0].what else { unreachable!("a delete") };
             assert_eq!(delete.killed.len(), killed, "ran out at {end}");
+        }
+    }
+
+    #[test]
+    fn that_a_token_is_denied_is_told_whatever_was_asked_of_it() {
+        for method in ["GET", "DELETE"] {
+            let mut denied = call(0, None, method, "/api/v2/authentication-tokens/at-1");
+            assert!(!matches!(what(&denied), What::Denied(_)), "nobody answered");
+            denied.status = Some(404);
+            assert!(matches!(what(&denied), What::Denied(id) if id == "at-1"));
         }
     }
 

@@ -8,7 +8,7 @@ use super::{Invariant, Violation};
 
 /// Each step stands on the one before.
 pub fn check(history: &History) -> Vec<Violation> {
-    let mut rule = Rule { history, found: Vec::new(), minted: BTreeSet::new(), former: BTreeSet::new() };
+    let mut rule = Rule { history, found: Vec::new(), minted: BTreeSet::new(), denied: BTreeSet::new() };
     history.replay(|standing, event| match &event.what {
         What::Mint(mint) => rule.minted(standing, event, mint),
         What::Delete(delete) => {
@@ -16,6 +16,7 @@ pub fn check(history: &History) -> Vec<Violation> {
                 rule.revoked(standing, event, token);
             }
         }
+        What::Denied(token) => rule.denied(standing, token),
         What::Role(role) => rule.recorded(standing, event, role),
         _ => {}
     });
@@ -27,8 +28,8 @@ struct Rule<'a> {
     found: Vec<Violation>,
     /// Attempts that have made a token.
     minted: BTreeSet<&'a str>,
-    /// Tokens that were ever recorded as former ones.
-    former: BTreeSet<&'a str>,
+    /// Tokens that TFC said were gone, when they were recorded as former ones.
+    denied: BTreeSet<&'a str>,
 }
 
 impl<'a> Rule<'a> {
@@ -74,8 +75,8 @@ impl<'a> Rule<'a> {
         let Some(role) = standing.roles.get(owner.uid.as_str()) else { return };
         let attempt = standing.made.get(token).copied().flatten().unwrap_or_default();
         let status = &role.status;
-        // Once is enough: a record that a wrong 404 had dropped is the sweep's to make good.
-        let former = self.former.contains(token);
+        // A record that a wrong 404 had dropped is the sweep's to make good.
+        let former = is_former(role, token) || self.denied.contains(token);
         let open = status.intent.iter().chain(&status.unsettled).any(|open| open.record.attempt == attempt);
         if former || open || self.did(role, Person::WipedStatus) {
             return;
@@ -91,8 +92,14 @@ impl<'a> Rule<'a> {
         }
     }
 
+    fn denied(&mut self, standing: &Standing<'a>, token: &'a str) {
+        let role = standing.role_of_token(token).and_then(|owner| standing.roles.get(owner.uid.as_str()));
+        if role.is_some_and(|role| is_former(role, token)) {
+            self.denied.insert(token);
+        }
+    }
+
     fn recorded(&mut self, standing: &Standing<'a>, event: &Event, role: &'a Role) {
-        self.former.extend(role.status.predecessors.iter().filter_map(|record| record.token.as_deref()));
         let Some(current) = &role.status.current else { return };
         let former = standing.roles.get(role.uid.as_str());
         let before = former.and_then(|former| former.status.current.as_ref());
@@ -112,4 +119,8 @@ impl<'a> Rule<'a> {
             self.say(token, event, format!("role {} recorded other wishes as answered than it began with", role.name));
         }
     }
+}
+
+fn is_former(role: &Role, token: &str) -> bool {
+    role.status.predecessors.iter().any(|record| record.token.as_deref() == Some(token))
 }

@@ -20,6 +20,7 @@ pub fn check(history: &History) -> Vec<Violation> {
             What::Lapse(_) => None,
             What::Mint(mint) => Some(format!("TFC was asked to mint for {}", mint.subject)),
             What::Delete(_) => Some("TFC was asked to delete a token".into()),
+            What::Denied(token) => Some(format!("TFC was asked for token {token}")),
             What::Asked(call) => Some(format!("TFC was asked: {call}")),
             What::Role(role) => Some(format!("role {} was written", role.name)),
             What::RoleGone(_) => Some("a role went".into()),

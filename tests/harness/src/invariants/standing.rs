@@ -97,7 +97,7 @@ impl<'a> Standing<'a> {
                 self.secrets.remove(name.as_str());
             }
             What::Lapse(_) => self.lapsed = true,
-            What::Asked(_) | What::Other(..) | What::RestBegan | What::RestEnded => {}
+            What::Denied(_) | What::Asked(_) | What::Other(..) | What::RestBegan | What::RestEnded => {}
         }
     }
 

@@ -1,4 +1,4 @@
-use tfc_harness::invariants::{Invariant::Order, Mint, Person};
+use tfc_harness::invariants::{Invariant::Order, Mint, Person, What};
 
 use crate::story::{Story, expiry};
 
@@ -82,6 +82,22 @@ fn a_predecessor_is_recorded_before_it_is_revoked() {
     forgotten.revokes("at-1");
     forgotten.breaks(Order, "at-1");
     forgotten.excused(Person::WipedStatus("ns/shop".into())).holds();
+}
+
+#[test]
+fn a_former_token_that_tfc_wrongly_denied_may_be_found_again() {
+    let mut denied = Story::rotated();
+    denied.happens(What::Denied("at-1".into()));
+    denied.edits("shop", |role| role.status.predecessors.clear());
+    denied.revokes("at-1");
+    denied.holds();
+
+    let mut too_soon = Story::issued();
+    too_soon.happens(What::Denied("at-1".into()));
+    too_soon.issues("shop", "a2", "at-2");
+    too_soon.edits("shop", |role| role.status.predecessors.clear());
+    too_soon.revokes("at-1");
+    too_soon.breaks(Order, "at-1");
 }
 
 #[test]
