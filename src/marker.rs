@@ -32,6 +32,11 @@ impl Installation {
         format!("{PREFIX}.{}.{}.{attempt}", self.0, role_hash(role_uid))
     }
 
+    /// What all markers of one role begin with: whose records a status holds.
+    pub fn owner(&self, role_uid: &str) -> String {
+        format!("{}.{}", self.0, role_hash(role_uid))
+    }
+
     /// The attempt that a token's description names, if it carries this installation's marker and this role's.
     pub fn attempt_of<'a>(&self, role_uid: &str, description: &'a str) -> Option<&'a str> {
         self.read(description).filter(|(role, _)| *role == role_hash(role_uid)).map(|(_, attempt)| attempt)

@@ -264,8 +264,8 @@ pub async fn withdraw(world: &World, round: &mut Round, how: Withdrawal) -> Afte
             round.see_own_write(world, &meta.metadata);
             After::Plan
         }
-        // An immutable one can be deleted all the same: else whoever made it so could keep what is due.
-        Err(ClusterError::Refused(_)) => delete(world, round, &secret).await,
+        // An immutable one can be deleted all the same, and one that changes all the time: else whoever does that could keep what is due.
+        Err(ClusterError::Refused(_) | ClusterError::Conflict) => delete(world, round, &secret).await,
         Err(error) => cluster_trouble(round, WITHDRAWING, error),
     }
 }
@@ -274,7 +274,9 @@ const WITHDRAWING: &str = "withdrawing the credential";
 
 async fn delete(world: &World, round: &mut Round, secret: &OurSecret) -> After {
     let name = round.role.secret_name();
-    match world.cluster.delete_secret(round.namespace(), &name, &secret.uid, &secret.resource_version).await {
+    // Whatever it holds by now goes too, and is found by its marker if need be; but what another replica has let go is not ours.
+    let version = round.role.spec.retains().then_some(secret.resource_version.as_str());
+    match world.cluster.delete_secret(round.namespace(), &name, &secret.uid, version).await {
         Ok(()) => {
             round.secret = Secret::Absent;
             After::Plan

@@ -84,9 +84,15 @@ pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
             round.minted_token_id = Some(token_id);
             After::Plan
         }
+        // Whoever edits the Secret all the time would have a token made and revoked each time: the next try waits as after a refusal.
         Written::Lost { may_land: false } if !order.subject.is_slot() => {
             revoke_own(round, &client, order, &token_id).await;
-            After::Observe
+            let secret = round.role.secret_name();
+            round.fail(
+                TroubleKind::SecretRefused,
+                format!("Secret {secret} was changed while a token for it was minted"),
+            );
+            After::Plan
         }
         Written::Refused(words) if !order.subject.is_slot() => {
             revoke_own(round, &client, order, &token_id).await;

@@ -65,7 +65,7 @@ async fn undo(world: &World, round: &mut Round) {
     if let Secret::Ours(secret) = &round.secret {
         let name = round.role.secret_name();
         let deleted =
-            world.cluster.delete_secret(round.namespace(), &name, &secret.uid, &secret.resource_version).await;
+            world.cluster.delete_secret(round.namespace(), &name, &secret.uid, Some(&secret.resource_version)).await;
         if let Err(error) = deleted {
             warn!(namespace = round.namespace(), secret = name, %error, "its Secret could not be deleted");
         }

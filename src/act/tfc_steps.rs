@@ -160,7 +160,7 @@ pub async fn revoke(world: &World, round: &mut Round, revocation: &Revocation) -
     if let Err(error) = round.read_secret(world).await {
         return cluster_trouble(round, "reading the Secret", error);
     }
-    if let Secret::Ours(secret) = &round.secret {
+    if let (Secret::Ours(secret), false) = (&round.secret, revocation.put_back) {
         // A Secret whose record was removed may hold any token, this one too.
         let Some(record) = &secret.record else { return After::Observe };
         let same_attempt = |attempt: &str| attempt == revocation.attempt && !revocation.stray;

@@ -313,6 +313,10 @@ pub struct TerraformCloudRoleStatus {
     /// The user, team or organization for people, e.g. `acme/apps`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// Whose records these are: hashes of the installation and of the role's UID. Records that were copied with a role from elsewhere, by a
+    /// restore of statuses say, name another, and count for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Name of the Secret that holds the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,

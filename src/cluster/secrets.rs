@@ -89,13 +89,13 @@ impl Cluster {
             .await
     }
 
-    /// Deletes a Secret, if it is still the one observed.
+    /// Deletes a Secret, if it is still the one observed; with a resourceVersion, as it was observed.
     pub async fn delete_secret(
         &self,
         namespace: &str,
         name: &str,
         uid: &str,
-        resource_version: &str,
+        resource_version: Option<&str>,
     ) -> Result<(), ClusterError> {
         let options = json!({"preconditions": {"uid": uid, "resourceVersion": resource_version}});
         match self.call::<Value>(Call::new(Method::DELETE, path(namespace, name)).body(options).metadata_only()).await {

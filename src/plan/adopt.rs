@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::observed::{Observed, Secret, Shown};
+use super::admission::{self, Admission};
+use super::observed::{Observed, Reservation, Secret, Shown};
 use super::step::Step;
 use super::subject::{Resolution, Subject};
 use super::{book, inspection, slot, status, subject};
@@ -29,11 +30,11 @@ pub fn plan(o: &Observed) -> Option<Step> {
         return None;
     }
     let now = o.now?;
-    if let Some(intent) = known.and_then(|s| s.intent.as_ref()).filter(|i| i.record.attempt == held.attempt) {
-        return Some(match source(o, held) {
-            Source::Reply => book::adopt(o, secret, held, Source::Reply, now),
-            Source::Secret => book::adopt(o, secret, &as_begun(held, intent), Source::Secret, now),
-        });
+    if let Some(held) = begun(o, held) {
+        return Some(book::adopt(o, secret, &held, source(o, &held), now));
+    }
+    if is_spent(o, held, now) {
+        return None;
     }
     // A wiped status, another replica's late write, or a tenant's edit. What was revoked once must not be adopted, and what the
     // annotation says of the token is a tenant's word until TFC shows it.
@@ -41,14 +42,35 @@ pub fn plan(o: &Observed) -> Option<Step> {
     match confirmed(o, held) {
         Confirmed::Yes(held) => Some(book::adopt(o, secret, &held, Source::Secret, now)),
         Confirmed::No => None,
-        Confirmed::Ask if o.trouble.is_none() => question(held),
+        Confirmed::Ask if o.trouble.is_none() => question(o, held),
         Confirmed::Ask => None,
     }
 }
 
-/// What to ask TFC about the token that the Secret names.
-pub fn question(held: &Held) -> Option<Step> {
-    Subject::parse(&held.subject).map(|subject| Step::Inspect(inspection(&subject, &held.token_id)))
+/// What the Secret says of the attempt that is open, as far as it counts.
+pub fn begun(o: &Observed, held: &Held) -> Option<Held> {
+    let intent = status(o)?.intent.as_ref().filter(|i| i.record.attempt == held.attempt)?;
+    Some(if source(o, held) == Source::Reply { held.clone() } else { as_begun(held, intent) })
+}
+
+/// A former token whose time has come: whoever put it back keeps it by that no longer.
+pub fn is_spent(o: &Observed, held: &Held, now: Timestamp) -> bool {
+    let former = status(o).and_then(|s| s.predecessors.iter().find(|p| p.attempt == held.attempt));
+    former.is_some_and(|p| p.revoke_at.as_ref().is_some_and(|at| at.0 <= now))
+}
+
+/// What has to be known before the Secret's word on its token counts; `None` where it can't be known at the moment.
+pub fn question(o: &Observed, held: &Held) -> Option<Step> {
+    let subject = Subject::parse(&held.subject)?;
+    if subject.is_slot() {
+        match admission::admit(o) {
+            Admission::Admitted(_) if o.facts.reservation.is_none() => return Some(Step::Reserve(subject)),
+            Admission::Ask(question) => return Some(Step::Resolve(question)),
+            Admission::Refused | Admission::Undecided => return None,
+            Admission::Admitted(_) => {}
+        }
+    }
+    Some(Step::Inspect(inspection(&subject, &held.token_id)))
 }
 
 /// Whether the token id comes from this round's own mint, or by way of the Secret.
@@ -56,9 +78,9 @@ pub fn source(o: &Observed, held: &Held) -> Source {
     if o.facts.minted.as_deref() == Some(held.attempt.as_str()) { Source::Reply } else { Source::Secret }
 }
 
-/// The Secret holds an attempt that TFC does not confirm: its value counts as lost.
+/// The Secret holds an attempt that TFC does not confirm, or one whose time is over: its value counts as lost.
 pub fn disproved(o: &Observed, held: &Held) -> bool {
-    confirmed(o, held) == Confirmed::No
+    o.now.is_some_and(|now| is_spent(o, held, now)) || confirmed(o, held) == Confirmed::No
 }
 
 /// Whether TFC confirms what the Secret says that it holds.
@@ -76,9 +98,11 @@ pub enum Confirmed {
 pub fn confirmed(o: &Observed, held: &Held) -> Confirmed {
     match Subject::parse(&held.subject).filter(|subject| is_this_roles(o, held, subject)) {
         None => Confirmed::No,
-        Some(subject) if subject.is_slot() => match &o.facts.slot {
-            None => Confirmed::Ask,
-            Some(look) => match slot::held_token(look, held) {
+        // It has no marker: only who may have it, and holds the slot, has a say in whose it is.
+        Some(subject) if subject.is_slot() => match (admission::admit(o), &o.facts.reservation, &o.facts.slot) {
+            (Admission::Refused, _, _) | (_, Some(Reservation::HeldBy(_)), _) => Confirmed::No,
+            (Admission::Ask(_) | Admission::Undecided, _, _) | (_, None, _) | (_, _, None) => Confirmed::Ask,
+            (_, _, Some(look)) => match slot::held_token(look, held) {
                 Some(token) => Confirmed::Yes(dated(held, token.created_at, token.expires_at)),
                 None => Confirmed::No,
             },

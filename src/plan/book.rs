@@ -21,10 +21,24 @@ pub fn time(at: Timestamp) -> Time {
 /// The status as observed, with what is only derived from the spec filled in.
 pub fn base(o: &Observed) -> TerraformCloudRoleStatus {
     let mut status = o.role.status.clone().unwrap_or_default();
+    status.owner = Some(owner(o));
     status.kind = o.role.spec.kind().map(|kind| kind.as_str().to_owned());
     status.subject = Some(subject::words(&o.role.spec));
     status.secret = Some(o.role.secret_name());
     status
+}
+
+/// Whose records a status of this role holds.
+fn owner(o: &Observed) -> String {
+    o.installation.owner(o.role.metadata.uid.as_deref().unwrap_or_default())
+}
+
+/// The status without its records, where they are another role's: they came with a copy of that one, and its tokens are not this one's to
+/// revoke.
+pub fn disclaimed(o: &Observed) -> Option<Step> {
+    let foreign = o.role.status.as_ref().and_then(|s| s.owner.as_ref()).is_some_and(|named| *named != owner(o));
+    let empty = TerraformCloudRoleStatus { owner: Some(owner(o)), ..TerraformCloudRoleStatus::default() };
+    foreign.then(|| Step::Record(Box::new(empty), Vec::new()))
 }
 
 /// Something is recorded that may live at TFC.

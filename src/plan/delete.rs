@@ -67,21 +67,24 @@ fn take_back(o: &Observed) -> Option<Step> {
     if let Secret::Ours(secret) = &o.secret {
         let held = secret.record.as_ref().and_then(|r| r.held.as_ref());
         if let (Some(held), Some(now)) = (held, o.now.or(o.api_now)) {
-            let unrecorded = current.is_none_or(|c| c.attempt != held.attempt);
+            let unrecorded = current.is_none_or(|c| c.attempt != held.attempt) && !adopt::is_spent(o, held, now);
             // To adopt is to forget a slot's former token: not for words that only a tenant may have written.
             let open = attempt(o, &held.attempt);
             let forgets = current.is_some_and(|c| book::is_slot(&c.subject)) && open.is_none();
             if unrecorded && !forgets {
-                let begun = status(o).and_then(|s| s.intent.as_ref()).is_some_and(|i| i.record.attempt == held.attempt);
-                let asked = !begun && subject::account(o).is_some() && o.trouble.is_none();
+                if let Some(held) = adopt::begun(o, held) {
+                    return Some(book::adopt(o, secret, &held, adopt::source(o, &held), now));
+                }
+                let question =
+                    adopt::question(o, held).filter(|_| subject::account(o).is_some() && o.trouble.is_none());
                 match adopt::confirmed(o, held) {
                     Confirmed::Yes(held) => return Some(book::adopt(o, secret, &held, adopt::source(o, &held), now)),
-                    Confirmed::Ask if asked => return adopt::question(held),
+                    Confirmed::Ask if question.is_some() => return question,
+                    // Nobody would ask again whether it is this role's.
+                    Confirmed::Ask if book::is_slot(&held.subject) => return Some(wait_for_config(o)),
                     Confirmed::Ask => {
-                        let source = adopt::source(o, held);
-                        let begun = open.filter(|_| source == Source::Secret);
-                        let held = begun.map_or_else(|| held.clone(), |open| adopt::as_begun(held, open));
-                        return Some(book::adopt(o, secret, &held, source, now));
+                        let held = open.map_or_else(|| held.clone(), |open| adopt::as_begun(held, open));
+                        return Some(book::adopt(o, secret, &held, Source::Secret, now));
                     }
                     Confirmed::No => {}
                 }

@@ -44,6 +44,9 @@ pub fn plan(o: &Observed) -> Step {
 }
 
 fn decide(o: &Observed) -> Step {
+    if let Some(step) = book::disclaimed(o) {
+        return step;
+    }
     if o.role.metadata.deletion_timestamp.is_some() {
         return delete::plan(o);
     }
@@ -69,7 +72,7 @@ fn is_out_of_reach(kind: TroubleKind, step: &Step) -> bool {
     match kind {
         TroubleKind::Cluster => !matches!(step, Step::Rest(_)),
         TroubleKind::SecretRefused => {
-            matches!(step, Step::Claim | Step::Issue(_) | Step::Render | Step::Fence | Step::Withdraw(_) | Step::Disown)
+            matches!(step, Step::Claim | Step::Issue(_) | Step::Render | Step::Fence | Step::Disown)
         }
         _ => false,
     }
@@ -125,6 +128,10 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
         return step;
     }
     if let Some(trouble) = &o.trouble {
+        // A Secret that takes no successor, because somebody made it so, keeps no token that is to go at once.
+        if incident(o) && trouble.kind == TroubleKind::SecretRefused && current(o).is_some() {
+            return withdraw(o, Withdrawal::Delete);
+        }
         // A mint that always fails must not hold up revocations; one that fails itself is waited for.
         return match settle::due(o, now) {
             Some(step) if !trouble.settling => step,
@@ -134,7 +141,8 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
     if let Some(step) = sweep::look(o, &subject) {
         return step;
     }
-    if needs_render(o) {
+    // A Secret that changes all the time must not hold an incident up; the successor is written whole.
+    if needs_render(o) && !incident(o) {
         return Step::Render;
     }
     let verdict = match mint::plan(o, &subject, &terms, now) {

@@ -137,12 +137,13 @@ pub fn next_wake(o: &Observed, terms: Option<&Terms>, now: Timestamp) -> Option<
     let ends = current.into_iter().flat_map(|c| [&c.revoke_at, &c.expires_at]);
     let predecessors = status.predecessors.iter().flat_map(|p| [&p.revoke_at, &p.expires_at]);
     let landed = status.predecessors.iter().filter_map(|p| landed_at(o, p));
+    let kept = status.predecessors.iter().filter(|p| is_in_secret(o, &p.attempt)).filter_map(|p| put_back_at(o, p));
     let unsettled = status.unsettled.iter().filter_map(|u| Some(terms::plus(u.since.as_ref()?.0, o.settling_time)));
     // What became ripe after this round's look needs another one.
     let unseen = o.facts.looked_at.is_some_and(|looked| unsettled.clone().any(|at| looked < at && at <= now));
     let expiries = status.unsettled.iter().filter_map(|u| u.requested_expiry.as_ref()).map(|t| t.0);
     let recorded = ends.chain(predecessors).flatten().map(|t| t.0);
-    let all = recorded.chain(landed).chain(unsettled).chain(expiries).chain(lease).chain(renewal);
+    let all = recorded.chain(landed).chain(kept).chain(unsettled).chain(expiries).chain(lease).chain(renewal);
     let next = all.filter(|at| *at > now).min().map(|at| at.duration_since(now));
     if unseen { Some(SignedDuration::ZERO) } else { next }
 }
@@ -246,7 +247,7 @@ fn revoke_known(o: &Observed, predecessor: &Record) -> Option<Step> {
                 .token
                 .as_ref()
                 .filter(|t| slot::holds(o, t, predecessor))
-                .map(|t| revoke(predecessor, &t.id, subject)),
+                .map(|t| revoke(predecessor, &t.id, subject, is_put_back(o, predecessor))),
         };
     }
     if o.facts.hidden.contains(&predecessor.attempt) {
@@ -259,7 +260,7 @@ fn revoke_known(o: &Observed, predecessor: &Record) -> Option<Step> {
         // Gone or out of sight: the list tells.
         return o.facts.walk.is_none().then_some(Step::Inspect(Inspection::Walk(subject)));
     }
-    Some(revoke(predecessor, id, subject))
+    Some(revoke(predecessor, id, subject, is_put_back(o, predecessor)))
 }
 
 /// An attempt whose reply, or whose Secret write, got no answer. From the fence on no late write can put its token into the
@@ -272,7 +273,7 @@ fn revoke_unknown(o: &Observed, attempt: &Intent) -> Option<Step> {
         // While the role lives the next mint revokes it; a role that goes has to do so itself.
         let going = o.role.metadata.deletion_timestamp.is_some();
         let token = look.token.as_ref().filter(|t| going && slot::made_by(o, t, attempt))?;
-        return Some(revoke(record, &token.id, subject));
+        return Some(revoke(record, &token.id, subject, false));
     }
     if o.facts.hidden.contains(&record.attempt) && o.facts.walk.is_some() {
         return None;
@@ -284,13 +285,13 @@ fn revoke_unknown(o: &Observed, attempt: &Intent) -> Option<Step> {
     };
     match &o.secret {
         Secret::Ours(_) if !o.facts.fenced => Some(Step::Fence),
-        _ => Some(revoke(record, &id, subject)),
+        _ => Some(revoke(record, &id, subject, false)),
     }
 }
 
-fn revoke(record: &Record, id: &str, subject: Subject) -> Step {
+fn revoke(record: &Record, id: &str, subject: Subject, put_back: bool) -> Step {
     let attempt = record.attempt.clone();
-    Step::Revoke(Box::new(Revocation { attempt, token_id: id.to_owned(), subject, stray: false }))
+    Step::Revoke(Box::new(Revocation { attempt, token_id: id.to_owned(), subject, stray: false, put_back }))
 }
 
 fn is_due(o: &Observed, predecessor: &Record, now: Timestamp) -> bool {
@@ -300,7 +301,17 @@ fn is_due(o: &Observed, predecessor: &Record, now: Timestamp) -> bool {
     let asked = over || going || book::asked(o).revoke;
     asked
         && landed_at(o, predecessor).is_none_or(|at| at <= now || at > terms::plus(now, o.settling_time))
-        && !is_in_secret(o, &predecessor.attempt)
+        && (!is_in_secret(o, &predecessor.attempt) || is_put_back(o, predecessor))
+}
+
+/// It has been due for so long that no write of ours can have brought it into the Secret any more: if it stands there, somebody
+/// put it back, and would keep it for good if that held its revocation up.
+fn is_put_back(o: &Observed, predecessor: &Record) -> bool {
+    put_back_at(o, predecessor).zip(o.now).is_some_and(|(at, now)| at <= now)
+}
+
+fn put_back_at(o: &Observed, predecessor: &Record) -> Option<Timestamp> {
+    predecessor.revoke_at.as_ref().map(|at| terms::plus(at.0, o.settling_time))
 }
 
 /// From when on no late write of the Secret can bring this token back, even if somebody deletes the Secret: where its minter got

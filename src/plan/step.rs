@@ -97,6 +97,8 @@ pub struct Revocation {
     pub subject: Subject,
     /// No record knows it. It may be the twin of one that is known: the attempt is the same, the token is not.
     pub stray: bool,
+    /// Where it stands in the Secret by now, somebody else put it there: that holds nothing up.
+    pub put_back: bool,
 }
 
 /// How the credential leaves the Secret.

@@ -37,7 +37,7 @@ pub fn plan(o: &Observed, now: Timestamp) -> Option<Step> {
         }
     }
     let (attempt, token_id) = (stray.attempt.clone(), stray.id.clone());
-    Some(Step::Revoke(Box::new(Revocation { attempt, token_id, subject, stray: true })))
+    Some(Step::Revoke(Box::new(Revocation { attempt, token_id, subject, stray: true, put_back: false })))
 }
 
 /// Tokens that nobody knows and that are in use.

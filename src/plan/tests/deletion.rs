@@ -115,7 +115,8 @@ fn a_failure_of_the_cluster_does_not_repeat_the_step_at_once() {
         let rest = stuck.trouble(TroubleKind::Cluster).rests();
         assert_eq!(rest.wake_in, Some(secs(30)));
     }
-    assert!(matches!(going().trouble(TroubleKind::SecretRefused).plan(), Step::Rest(_)));
+    let refused = going().trouble(TroubleKind::SecretRefused);
+    assert_eq!(refused.plan(), Step::Withdraw(Withdrawal::Delete), "what takes no write can be deleted");
 }
 
 #[test]
@@ -175,4 +176,11 @@ fn a_slot_is_deleted_only_after_a_read_shows_our_token() {
     let other = slot.slot("at-other").slot_token(|token| token.expires_at = Some(t(9 * HOUR)));
     let status = other.records();
     assert_eq!(other.status(|s| *s = status).plan(), Step::Release(Some(subject)));
+}
+
+#[test]
+fn the_expiry_of_an_open_attempt_is_what_was_asked_for_whatever_the_secret_says() {
+    let edited = role().intent("a1", 0).secret_holds("a1").held(|held| held.expires_at = Some(time(-HOUR))).deleted();
+    let status = edited.records();
+    assert!(status.current.unwrap().expires_at.unwrap().0 > edited.o.now.unwrap());
 }

@@ -3,8 +3,8 @@
 use super::build::*;
 use crate::api::Answers;
 use crate::api::names::{ANNOTATION_RENEW, ANNOTATION_REVOKE, ANNOTATION_ROTATE};
-use crate::plan::observed::Secret;
-use crate::plan::step::{Note, Step, Urgency};
+use crate::plan::observed::{Secret, TroubleKind};
+use crate::plan::step::{Note, Step, Urgency, Withdrawal};
 
 fn issued() -> Build {
     role().current("a1").secret_holds("a1")
@@ -73,12 +73,35 @@ fn a_predecessor_is_revoked_when_its_overlap_is_over_and_not_before() {
 
 #[test]
 fn what_the_secret_holds_is_never_revoked() {
-    let held = role().current("a2").predecessor("a1", 0).secret_holds("a1").at(MINUTE);
+    let held = role().current("a2").predecessor("a1", 10 * MINUTE).secret_holds("a1").at(MINUTE);
     assert!(!matches!(held.plan(), Step::Revoke(_)));
     let held = held.shown("at-a1", shown_ours("a1"));
     let status = held.records();
     assert_eq!(status.current.unwrap().attempt, "a1", "the Secret is the commit point");
     assert_eq!(status.predecessors[0].attempt, "a2");
+}
+
+#[test]
+fn a_former_token_that_somebody_put_back_gets_no_second_life() {
+    let put_back = role().current("a2").predecessor("a1", 0).secret_holds("a1").shown("at-a1", shown_ours("a1"));
+    put_back.clone().at(MINUTE).begins();
+    // No write of ours can have brought it there by now, and a Secret that takes no successor holds nothing up.
+    let refused = put_back.trouble(TroubleKind::SecretRefused);
+    assert_eq!(refused.clone().at(MINUTE).rests().wake_in.map(|at| at <= secs(MINUTE)), Some(true));
+    let revocation = refused.at(3 * MINUTE).revokes();
+    assert_eq!((revocation.token_id.as_str(), revocation.put_back), ("at-a1", true));
+}
+
+#[test]
+fn an_incident_of_the_config_does_not_wait_for_a_secret_that_takes_no_successor() {
+    let asked = issued().config(|c| c.revoke_wish = Some("1".into())).trouble(TroubleKind::SecretRefused);
+    assert_eq!(asked.plan(), Step::Withdraw(Withdrawal::Delete));
+    let mut gone = asked.clone();
+    gone.o.secret = Secret::Absent;
+    let status = gone.records();
+    assert_eq!((status.current, status.predecessors.len()), (None, 1));
+    let own = issued().annotated(ANNOTATION_REVOKE, "1").trouble(TroubleKind::SecretRefused);
+    assert!(matches!(own.plan(), Step::Rest(_)), "the tenant's own wish can wait");
 }
 
 #[test]

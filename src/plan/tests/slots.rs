@@ -195,10 +195,21 @@ fn the_token_in_use_is_not_taken_for_an_earlier_attempts_that_the_server_cut() {
 #[test]
 fn a_mint_that_the_secret_announced_is_kept_as_unsettled_when_the_status_was_wiped() {
     let pending = Pending { attempt: "a2".into(), since: Some(time(0)), ..Default::default() };
-    let wiped = slot().secret_holds("a1").pending(pending).slot("at-a1");
-    let status = wiped.records();
+    let wiped = slot().secret_holds("a1").pending(pending);
+    assert!(matches!(wiped.plan(), Step::Reserve(_)), "who does not hold the slot has no say in whose its token is");
+    let status = wiped.reserved().slot("at-a1").records();
     assert_eq!(status.current.unwrap().attempt, "a1");
     assert_eq!(status.unsettled[0].record.attempt, "a2");
+}
+
+#[test]
+fn whose_a_slots_token_is_a_secret_says_only_for_a_role_that_may_have_it() {
+    let refused = slot().secret_holds("a1").slot("at-a1").reserved().allow(&[]);
+    assert!(matches!(refused.plan(), Step::Rest(_)));
+    assert!(matches!(refused.deleted().plan(), Step::Withdraw(_)), "nothing is recorded, so nothing revoked");
+    let second = slot().secret_holds("a1").slot("at-a1");
+    let second = second.facts(|f| f.reservation = Some(Reservation::HeldBy("apps/first".into())));
+    assert!(matches!(second.plan(), Step::Rest(_)));
 }
 
 #[test]

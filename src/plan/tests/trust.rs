@@ -107,3 +107,14 @@ fn a_secret_that_holds_nobody_knows_what_is_emptied_where_nothing_can_be_minted_
     }
     assert_eq!(blocked.plan(), Step::Withdraw(crate::plan::step::Withdrawal::Empty));
 }
+
+#[test]
+fn records_that_were_copied_from_another_role_count_for_nothing() {
+    let owner = role().o.installation.owner("another-uid");
+    let copied = role().current("a1").predecessor("a0", 0).status(|s| s.owner = Some(owner));
+    let status = copied.records();
+    assert!(status.current.is_none() && status.predecessors.is_empty() && status.handled.is_none());
+    assert_eq!(status.owner, Some(copied.o.installation.owner("role-uid")));
+    let own = role().current("a1").secret_holds("a1").rests_as();
+    assert_eq!(own.owner, status.owner);
+}

@@ -312,15 +312,13 @@ impl World {
         if self.fault() == Fault::Lost {
             return self.fail(hand, TroubleKind::Cluster);
         }
-        if !self.breaks(Rule::RevokeReads) {
-            self.see_secret(hand);
-            if let Secret::Ours(secret) = &self.hands[hand].round().secret {
-                let Some(record) = &secret.record else { return After::Observe };
-                let held = record.held.as_ref();
-                let same = |attempt: &str| attempt == revocation.attempt && !revocation.stray;
-                if held.is_some_and(|h| same(&h.attempt) || h.token_id == revocation.token_id) {
-                    return After::Observe;
-                }
+        self.see_secret(hand);
+        if let (Secret::Ours(secret), false) = (&self.hands[hand].round().secret, revocation.put_back) {
+            let Some(record) = &secret.record else { return After::Observe };
+            let held = record.held.as_ref();
+            let same = |attempt: &str| attempt == revocation.attempt && !revocation.stray;
+            if held.is_some_and(|h| same(&h.attempt) || h.token_id == revocation.token_id) {
+                return After::Observe;
             }
         }
         self.hands[hand].at = At::Looked(Box::new(revocation));

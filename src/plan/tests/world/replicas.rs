@@ -85,8 +85,6 @@ pub struct Hand {
     pub verified: u64,
     /// A sweep pointed at its role.
     pub swept: bool,
-    /// The Secret, where it is read before the role against the rule.
-    early: Option<Secret>,
     /// It sends a mint hours after its intent, against the rule.
     pub dawdles: bool,
     trouble: Option<(i64, Tried, Trouble)>,
@@ -112,7 +110,6 @@ impl Hand {
             round: None,
             verified: 0,
             swept: false,
-            early: None,
             dawdles: false,
             trouble: None,
             rested: false,
@@ -196,10 +193,6 @@ impl World {
             return;
         }
         let role = &self.cluster.roles[self.hands[hand].role];
-        if self.breaks(Rule::SecretAfterRole) {
-            self.hands[hand].early =
-                Some(self.cluster.view(self.hands[hand].role, &role.uid, self.hands[hand].verified));
-        }
         if let Some(object) = role.object.clone() {
             self.hands[hand].at = At::HasRole(Box::new(object), role.rv);
         }
@@ -228,12 +221,6 @@ impl World {
         self.hands[hand].round = Some(Box::new(round));
         self.hands[hand].at = At::Ready;
         self.see_secret(hand);
-        if let Some(early) = self.hands[hand].early.take() {
-            let role = self.cluster.roles[self.hands[hand].role].clone();
-            let round = self.hands[hand].round();
-            round.role = role.object.unwrap_or_else(|| round.role.clone());
-            (round.rv, round.secret) = (role.rv, early);
-        }
         let wishes = wishes(&self.observe(hand));
         let clock = self.clock;
         let Hand { round: Some(round), trouble, .. } = &mut self.hands[hand] else { return };

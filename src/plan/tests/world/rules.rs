@@ -1,4 +1,7 @@
 //! The rules of the protocol that are kept in acting. Each can be broken, to see that its absence is noticed.
+//!
+//! Not among them: that the Secret is read after the role, and once more before a revocation. The planner guards the same a third time
+//! (a former token whose time has come is adopted no more), so that no history breaks without both.
 
 /// A rule, as the models of the design name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,14 +10,10 @@ pub enum Rule {
     Intent,
     /// What stands in the Secret has won: a lost record never revokes.
     CommitPoint,
-    /// The Secret is read after the role.
-    SecretAfterRole,
     /// An unknown token is revoked only after a write to the Secret.
     Fence,
     /// Who lost a write of the Secret reads it before he revokes.
     LoserReads,
-    /// Before a predecessor is revoked the Secret is read.
-    RevokeReads,
     /// What may still be created is not revoked.
     SettleCreate,
     /// Nothing is looked for before the settling time is over.

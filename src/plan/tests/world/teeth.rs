@@ -33,7 +33,6 @@ const SLOT_SERVED: Part = Turns(12);
 const ROUND: Part = Event(What::Round, 0);
 const OTHER_ROUND: Part = Event(What::OtherRound, 0);
 const ROTATE: Part = Event(What::Wish, 0);
-const NO_OVERLAP: Part = Event(What::Spec, 24);
 const MINTS_REFUSED: Part = Event(What::Outage, 1);
 const DATA_REFUSED: Part = Event(What::Outage, 2);
 const PAUSE: Part = Event(What::Sleep, 2);
@@ -48,11 +47,6 @@ const TEETH: &[(&[Rule], &Start, &[Part])] = &[
     (&[Rule::Intent], &USERS, &[MINTED]),
     // The Secret is written, and somebody else's write of the role makes the record fail.
     (&[Rule::CommitPoint], &USERS, &[Turns(6), ROTATE, Turns(1)]),
-    (
-        &[Rule::SecretAfterRole, Rule::RevokeReads],
-        &USERS,
-        &[Other(8), NO_OVERLAP, ROTATE, Other(1), Turns(6), Other(8)],
-    ),
     // The second is held up with a value in hand; the first finds its token, and may not mint one itself.
     (&[Rule::Fence], &USERS, &[SERVED, ROTATE, Other(4), MINTS_REFUSED, ROUND, SETTLED, ROUND, OTHER_ROUND]),
     (&[Rule::LoserReads], &USERS, &[MINTED, Meets(Fault::ReplyLost), Turns(2)]),

@@ -77,7 +77,6 @@ async fn an_expiry_written_beside_an_open_attempt_makes_no_deletion_forget_its_t
 }
 
 #[tokio::test]
-#[ignore = "a slot's token is adopted from a record without the slot's Lease, by a role that is not even admitted"]
 async fn a_slots_token_named_in_a_record_is_not_taken_by_whoever_names_it() {
     let stage = tenanted(
         &["--settling-time=2s"],

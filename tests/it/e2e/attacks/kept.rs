@@ -55,7 +55,6 @@ async fn an_immutable_secret_keeps_no_token_past_its_last_lease() {
 }
 
 #[tokio::test]
-#[ignore = "an incident waits for its successor to reach the Secret, which a tenant can forbid"]
 async fn an_immutable_secret_keeps_no_token_past_its_configs_incident() {
     let stage = tenanted(&["--settling-time=2s"], anybody()).await;
     let (first, value) = issued(&stage, json!({})).await;
@@ -89,7 +88,6 @@ async fn copy(stage: &Stage) -> Value {
 }
 
 #[tokio::test]
-#[ignore = "a predecessor that is due is adopted again from a Secret that was put back"]
 async fn a_former_secret_put_back_keeps_no_token_past_its_configs_incident() {
     let stage = tenanted(&["--settling-time=2s"], anybody()).await;
     let (first, value) = issued(&stage, json!({})).await;
@@ -103,7 +101,6 @@ async fn a_former_secret_put_back_keeps_no_token_past_its_configs_incident() {
 }
 
 #[tokio::test]
-#[ignore = "a predecessor that is due is adopted again from a Secret that was put back"]
 async fn a_former_secret_put_back_keeps_no_token_past_its_admission() {
     let stage = tenanted(&["--settling-time=2s"], no_grace()).await;
     let (_, value) = issued(&stage, json!({})).await;
@@ -118,7 +115,6 @@ async fn a_former_secret_put_back_keeps_no_token_past_its_admission() {
 }
 
 #[tokio::test]
-#[ignore = "a Secret that changes all the time holds off the incident's mint and each revocation"]
 async fn a_former_secret_put_back_all_the_time_keeps_no_token() {
     let stage = tenanted(&["--settling-time=2s"], anybody()).await;
     let (_, value) = issued(&stage, json!({})).await;
