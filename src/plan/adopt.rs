@@ -6,7 +6,7 @@ use super::admission::{self, Admission};
 use super::observed::{Observed, Reservation, Secret, Shown};
 use super::step::Step;
 use super::subject::{Resolution, Subject};
-use super::{book, inspection, slot, status, subject};
+use super::{book, inspection, is_finalized, slot, status, subject};
 use crate::api::{Held, Intent, Source};
 
 /// Records what the Secret holds, where the status does not know it yet.
@@ -39,6 +39,10 @@ pub fn plan(o: &Observed) -> Option<Step> {
     // A wiped status, another replica's late write, or a tenant's edit. What was revoked once must not be adopted, and what the
     // annotation says of the token is a tenant's word until TFC shows it.
     subject::account(o)?;
+    // A role without our finalizer was never served, or nothing is left of it: TFC is not asked about what somebody wrote there.
+    if !is_finalized(o) {
+        return None;
+    }
     match confirmed(o, held) {
         Confirmed::Yes(held) => Some(book::adopt(o, secret, &held, Source::Secret, now)),
         Confirmed::No => None,

@@ -144,7 +144,8 @@ fn abandon(o: &Observed, status: &TerraformCloudRoleStatus, unproven: &[&Record]
     going(o, next, notes)
 }
 
-fn release(o: &Observed) -> Step {
+/// Nothing of this role's lives any more.
+pub fn release(o: &Observed) -> Step {
     let slot = match subject::resolve(o) {
         Resolution::Known(subject) if subject.is_slot() => Some(subject),
         _ => None,

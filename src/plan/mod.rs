@@ -173,6 +173,11 @@ const WORKING_RETRY: SignedDuration = SignedDuration::from_secs(15);
 fn refuse(o: &Observed) -> Step {
     let verdict = Verdict::stuck(RoleReason::ConfigNotAvailable, not_available(o));
     let retry = (!o.facts.hidden_teams.is_empty()).then_some(HIDDEN_RETRY);
+    // Nothing is left of it: its slot is free for others, and it may go as it likes.
+    if is_finalized(o) && o.trouble.is_none() && status(o).is_some_and(|s| s.handled.is_some() && !book::has_records(s))
+    {
+        return delete::release(o);
+    }
     let (Some(config), Some(now), Some(current)) = (&o.config, o.now, current(o)) else {
         return stuck(o, &verdict, retry);
     };

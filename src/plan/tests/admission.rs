@@ -219,3 +219,16 @@ fn a_withdrawn_token_is_revoked_though_the_role_is_not_admitted() {
     let withdrawn = role().allow(&[]).served().secret_emptied().predecessor("a1", 0);
     assert_eq!(withdrawn.revokes().token_id, "at-a1");
 }
+
+#[test]
+fn a_refused_role_of_which_nothing_is_left_lets_its_slot_and_its_finalizer_go() {
+    let refused = || role().organization("acme").allow(&[]).served();
+    assert_eq!(refused().plan(), Step::Release(Some(Subject::Organization("acme".into()))));
+    refused().unfinalized().rests();
+    assert!(!matches!(refused().predecessor("a1", 0).plan(), Step::Release(_)));
+}
+
+#[test]
+fn tfc_is_asked_nothing_about_the_secret_of_a_role_that_was_never_served() {
+    role().allow(&[]).unfinalized().secret_holds("a1").rests();
+}

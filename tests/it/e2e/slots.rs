@@ -172,7 +172,6 @@ async fn one_slot_is_one_whichever_config_and_account_asks_and_the_oldest_follow
 }
 
 #[tokio::test]
-#[ignore = "a role that lost its admission and its token keeps the slot's Lease"]
 async fn a_role_that_lost_its_admission_keeps_no_slot_from_others() {
     let selector = json!({"from": "Selector", "selector": {"matchLabels": {"team": "apps"}}});
     let allow = json!([{"namespaces": selector, "organizations": ["acme"]}, {"organizations": ["acme"]}]);

@@ -105,7 +105,6 @@ async fn guessing_teams_asks_tfc_nothing_and_tells_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "a record in the Secret is asked about before the role is admitted, each time the Secret changes"]
 async fn a_role_that_is_not_admitted_has_tfc_asked_nothing_by_its_secret() {
     let stage = tenanted(&[], json!({})).await;
     let role = stage.role("shop", json!({"user": {"me": true}})).await;
