@@ -304,10 +304,10 @@ fn is_due(o: &Observed, predecessor: &Record, now: Timestamp) -> bool {
         && (!is_in_secret(o, &predecessor.attempt) || is_put_back(o, predecessor))
 }
 
-/// It has been due for so long that no write of ours can have brought it into the Secret any more: if it stands there, somebody
-/// put it back, and would keep it for good if that held its revocation up.
+/// It stands in the Secret, and has been due for so long that no write of ours can have brought it there: somebody put it back, and
+/// would keep it for good if that held its revocation up.
 fn is_put_back(o: &Observed, predecessor: &Record) -> bool {
-    put_back_at(o, predecessor).zip(o.now).is_some_and(|(at, now)| at <= now)
+    is_in_secret(o, &predecessor.attempt) && put_back_at(o, predecessor).zip(o.now).is_some_and(|(at, now)| at <= now)
 }
 
 fn put_back_at(o: &Observed, predecessor: &Record) -> Option<Timestamp> {

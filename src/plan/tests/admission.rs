@@ -7,7 +7,7 @@ use crate::api::config::AllowEntry;
 use crate::plan::admission::{Admission, admit};
 use crate::plan::observed::AccountKind;
 use crate::plan::step::{Step, Withdrawal};
-use crate::plan::subject::TeamQuestion;
+use crate::plan::subject::{Subject, TeamQuestion};
 
 fn teams(names: &[&str]) -> AllowEntry {
     AllowEntry { teams: names.iter().map(|n| (*n).to_owned()).collect(), ..entry() }
