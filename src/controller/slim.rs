@@ -47,7 +47,7 @@ impl Slim {
 pub struct Tokens {
     /// Whom they act for, as records hold it.
     pub subject: Box<str>,
-    /// The one in the Secret.
+    /// The one in the Secret, by its id, whoever says so.
     pub current: Option<u64>,
     /// All, the current one among them: by their id where it can be trusted, else by their attempt.
     known: Box<[u64]>,
@@ -60,8 +60,8 @@ impl Tokens {
     }
 
     /// Whether this is the token in the Secret.
-    pub fn are_current(&self, id: &str, attempt: &str) -> bool {
-        self.current.is_some_and(|current| current == hash(id) || current == hash(attempt))
+    pub fn is_current(&self, id: &str) -> bool {
+        self.current == Some(hash(id))
     }
 }
 
@@ -126,7 +126,8 @@ impl WireStatus {
         let all: Vec<&WireRecord> = self.current.iter().chain(rest).collect();
         let subject = all.first()?.subject.as_str().into();
         let known = all.iter().map(|record| record.hash()).collect();
-        Some(Box::new(Tokens { subject, current: self.current.as_ref().map(WireRecord::hash), known }))
+        let current = self.current.as_ref().and_then(|record| record.token_id.as_deref()).map(hash);
+        Some(Box::new(Tokens { subject, current, known }))
     }
 }
 

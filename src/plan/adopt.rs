@@ -106,8 +106,11 @@ pub fn confirmed(o: &Observed, held: &Held) -> Confirmed {
         Some(subject) if subject.is_slot() => match (admission::admit(o), &o.facts.reservation, &o.facts.slot) {
             (Admission::Refused, _, _) | (_, Some(Reservation::HeldBy(_)), _) => Confirmed::No,
             (Admission::Ask(_) | Admission::Undecided, _, _) | (_, None, _) | (_, _, None) => Confirmed::Ask,
-            (_, _, Some(look)) => match slot::held_token(look, held) {
-                Some(token) => Confirmed::Yes(dated(held, token.created_at, token.expires_at)),
+            (_, _, Some(look)) => match slot::held_token(o, look, held) {
+                Some(token) => {
+                    let account = token.created_by.clone().unwrap_or_default();
+                    Confirmed::Yes(dated(&Held { account, ..held.clone() }, token.created_at, token.expires_at))
+                }
                 None => Confirmed::No,
             },
         },

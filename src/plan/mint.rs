@@ -76,7 +76,7 @@ pub fn cause(o: &Observed, terms: &Terms, now: Timestamp) -> Option<Cause> {
         return (!rests).then_some(Cause::First);
     };
     let expired = current.expires_at.as_ref().is_some_and(|end| end.0 <= now);
-    if expired || lost(o, current) || sweep::is_missing(o, current) || slot::overtaken_by_our_own(o) {
+    if expired || lost(o, current) || sweep::is_current_missing(o, current) || slot::overtaken_by_our_own(o) {
         return Some(Cause::Lost);
     }
     renew_at(terms, current).is_some_and(|at| at <= now).then_some(Cause::Due)

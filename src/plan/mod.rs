@@ -266,7 +266,7 @@ fn live(o: &Observed, terms: Option<&Terms>) -> Option<Verdict> {
     let (Secret::Ours(secret), Some(current)) = (&o.secret, current(o)) else { return None };
     let held = secret.record.as_ref()?.held.as_ref()?;
     let expired = matches!((&current.expires_at, o.now), (Some(end), Some(now)) if end.0 <= now);
-    let dead = expired || sweep::is_missing(o, current) || slot::taken_over(o);
+    let dead = expired || sweep::is_current_missing(o, current) || slot::taken_over(o);
     if held.attempt != current.attempt || o.facts.value_lost || dead {
         return None;
     }

@@ -90,7 +90,7 @@ pub fn is_unproven(o: &Observed, record: &Record) -> bool {
         None => false,
     };
     let shown = record.token_id.as_ref().and_then(|id| o.facts.shown.get(id));
-    let in_slot = o.facts.slot.as_ref().and_then(|look| look.token.as_ref()).filter(|t| slot::names(t, record));
+    let in_slot = o.facts.slot.as_ref().and_then(|look| look.token.as_ref()).filter(|t| slot::names(o, t, record));
     let doubtful = in_slot.is_some_and(|token| !slot::holds(o, token, record));
     !can_prove(o, record) || walked_in_vain || shown == Some(&Shown::Hidden) || doubtful
 }
@@ -167,7 +167,7 @@ fn predecessor_fate(o: &Observed, predecessor: &Record) -> Fate {
     }
     if book::is_slot(&predecessor.subject) {
         let looked = o.facts.slot.as_ref().filter(|_| can_prove(o, predecessor));
-        let is_it = |token: &SlotToken| slot::names(token, predecessor) || slot::is_twin(o, token, predecessor);
+        let is_it = |token: &SlotToken| slot::names(o, token, predecessor) || slot::is_twin(o, token, predecessor);
         let elsewhere = looked.is_some_and(|look| !look.token.as_ref().is_some_and(is_it));
         return if elsewhere { Fate::Revoked } else { Fate::Open };
     }

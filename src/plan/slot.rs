@@ -70,9 +70,9 @@ pub fn current_here(o: &Observed) -> Option<&Record> {
     current(o).filter(|current| o.config.as_ref().is_some_and(|config| config.host == current.host))
 }
 
-/// The slot holds the token that the Secret names.
-pub fn held_token<'a>(look: &'a SlotLook, held: &Held) -> Option<&'a SlotToken> {
-    look.token.as_ref().filter(|t| t.id == held.token_id)
+/// The slot holds the token that the Secret names, and it is of our account's making.
+pub fn held_token<'a>(o: &Observed, look: &'a SlotLook, held: &Held) -> Option<&'a SlotToken> {
+    look.token.as_ref().filter(|t| t.id == held.token_id && made_by_us(o, t))
 }
 
 /// The slot holds a token that is not ours: by this round's look, or by what an earlier round said.
@@ -96,16 +96,18 @@ pub fn overtaken_by_our_own(o: &Observed) -> bool {
     }
 }
 
-/// The record names this token.
-pub fn names(token: &SlotToken, record: &Record) -> bool {
-    record.token_id.as_ref() == Some(&token.id)
+/// The record names this token, and may be right: one that came by way of the Secret can't name what another account made.
+pub fn names(o: &Observed, token: &SlotToken, record: &Record) -> bool {
+    let by_its_account = token.created_by.as_ref().is_none_or(|by| *by == record.account);
+    let credible = record.source == Source::Reply || by_its_account || made_by_us(o, token);
+    record.token_id.as_ref() == Some(&token.id) && credible
 }
 
 /// The slot holds this record's token, as far as its source can be trusted: what came by way of the Secret must also have been
 /// made by our account, with the recorded expiry or, where the server cut it, an earlier one.
 pub fn holds(o: &Observed, token: &SlotToken, record: &Record) -> bool {
     let confirmed = made_by_us(o, token) && token.expires_at <= record.expires_at.as_ref().map(|t| t.0);
-    let known = names(token, record) && (record.source == Source::Reply || confirmed);
+    let known = names(o, token, record) && (record.source == Source::Reply || confirmed);
     known || is_twin(o, token, record)
 }
 
@@ -138,7 +140,7 @@ pub fn is_maker(o: &Observed, token: &SlotToken, attempt: &Intent) -> bool {
 
 fn is_ours(o: &Observed, token: &SlotToken) -> bool {
     let Some(status) = status(o) else { return announced(o, token) };
-    status.current.as_ref().is_some_and(|c| c.token_id.as_ref() == Some(&token.id) || is_twin(o, token, c))
+    status.current.as_ref().is_some_and(|c| holds(o, token, c))
         || status.intent.iter().chain(&status.unsettled).any(|attempt| made_by(o, token, attempt))
         || status.predecessors.iter().any(|p| holds(o, token, p))
         || announced(o, token)
@@ -147,7 +149,9 @@ fn is_ours(o: &Observed, token: &SlotToken) -> bool {
 /// A proxy that delivers a mint twice has the second token kill the first, whose reply may be the one that came.
 pub fn is_twin(o: &Observed, token: &SlotToken, record: &Record) -> bool {
     let same = token.expires_at.is_some() && token.expires_at == record.expires_at.as_ref().map(|t| t.0);
-    same && made_by_us(o, token)
+    // The config may have changed hands since. Whose account it was is our own word only where the mint's reply came.
+    let then = record.source == Source::Reply && token.created_by.as_ref() == Some(&record.account);
+    same && (then || made_by_us(o, token))
 }
 
 /// The Secret's annotation announced this mint: what is left of it where the status was wiped.

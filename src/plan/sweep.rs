@@ -48,10 +48,19 @@ pub fn used_strays(o: &Observed) -> Vec<MarkedToken> {
 
 /// A whole list of the subject's tokens does not show this one.
 pub fn is_missing(o: &Observed, record: &Record) -> bool {
+    is_absent(o, record, |token| is_of(record, token))
+}
+
+/// The same for the token in the Secret, whose twin does not make up for it. A wrong id, which a tenant can have written, costs no more than a mint.
+pub fn is_current_missing(o: &Observed, current: &Record) -> bool {
+    is_absent(o, current, |token| current.token_id.as_ref() == Some(&token.id))
+}
+
+fn is_absent(o: &Observed, record: &Record, is_it: impl Fn(&MarkedToken) -> bool) -> bool {
     let Some(walk) = o.facts.walk.as_ref().filter(|walk| walk.complete) else { return false };
     let listed = own_subject(o).is_some_and(|own| !own.is_slot() && own.to_string() == record.subject);
     let seen = settle::is_older_than_the_look(o, record) && settle::can_prove(o, record);
-    listed && seen && !walk.tokens.iter().any(|token| is_of(record, token))
+    listed && seen && !walk.tokens.iter().any(is_it)
 }
 
 fn own_subject(o: &Observed) -> Option<Subject> {

@@ -70,7 +70,7 @@ impl Survey {
             && let Some(tokens) = &seen.role.tokens
             && tokens.explain(&token.id, &token.attempt)
         {
-            let current = tokens.are_current(&token.id, &token.attempt);
+            let current = tokens.is_current(&token.id);
             if let Some(seen) = role {
                 seen.present |= current;
             }

@@ -154,7 +154,10 @@ fn a_slots_token_that_cannot_be_confirmed_is_not_taken_for_gone() {
     let of_another = slot.slot_token(|token| token.created_by = Some("user-7".into()));
     let mut of_another = of_another.status(|s| s.predecessors[0].source = Source::Secret);
     of_another.o.secret = Secret::Absent;
-    assert_eq!(of_another.says().1, "RevocationUnproven");
+    let before_the_config_changed_hands = of_another.clone().status(|s| s.predecessors[0].account = "user-7".into());
+    assert_eq!(before_the_config_changed_hands.says().1, "RevocationUnproven");
+    // What another account made can't be what this attempt made, whatever id the Secret gave it.
+    assert!(of_another.records().predecessors.is_empty());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::build::*;
 use crate::api::names::ANNOTATION_ROTATE;
-use crate::api::{Answers, Pending};
+use crate::api::{Answers, Pending, Source};
 use crate::plan::observed::{AccountKind, Reservation, Secret};
 use crate::plan::step::{Inspection, Step};
 use crate::plan::subject::Subject;
@@ -210,6 +210,30 @@ fn whose_a_slots_token_is_a_secret_says_only_for_a_role_that_may_have_it() {
     let second = slot().secret_holds("a1").slot("at-a1");
     let second = second.facts(|f| f.reservation = Some(Reservation::HeldBy("apps/first".into())));
     assert!(matches!(second.plan(), Step::Rest(_)));
+}
+
+#[test]
+fn a_slots_token_that_another_account_made_is_not_the_secrets_whatever_it_says() {
+    let theirs = |by: &str| {
+        let by = Some(by.to_owned());
+        slot().secret_holds("a1").reserved().slot("at-a1").slot_token(|token| token.created_by = by)
+    };
+    assert_eq!(
+        theirs("user-1").held(|held| held.account = "user-7".into()).records().current.unwrap().account,
+        "user-1"
+    );
+    assert_eq!(theirs("user-7").says().1, "SlotOccupied");
+    let named = theirs("user-7").current("a1").status(|s| s.current.as_mut().unwrap().source = Source::Secret);
+    assert_eq!(named.says().1, "TakenOver");
+}
+
+#[test]
+fn the_twin_of_a_mint_is_known_though_the_config_has_changed_hands() {
+    let twin = slot().current("a1").secret_holds("a1").reserved().slot("at-twin");
+    let twin = twin.status(|s| s.current.as_mut().unwrap().account = "user-7".into());
+    let by = |by: &str| twin.clone().slot_token(|token| token.created_by = Some(by.to_owned()));
+    by("user-7").begins();
+    assert_eq!(by("user-8").says().1, "TakenOver");
 }
 
 #[test]

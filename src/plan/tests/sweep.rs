@@ -58,7 +58,17 @@ fn the_twin_of_a_known_token_is_told_by_its_id() {
 fn an_id_that_is_a_tenants_word_makes_no_twin_of_the_real_one() {
     let mut forged = swept().lists_as("a1", "at-real", 0, false).facts(|f| f.fenced = true);
     forged.o.role.status.as_mut().unwrap().current.as_mut().unwrap().source = crate::api::Source::Secret;
-    forged.rests();
+    // Whether the real one stands in the Secret nobody can tell: a successor can.
+    let began = forged.begins();
+    assert_eq!((began.current.unwrap().attempt.as_str(), began.intent.unwrap().record.attempt.as_str()), ("a1", "new"));
+}
+
+#[test]
+fn the_twin_of_a_token_that_is_gone_does_not_make_up_for_it() {
+    let mut twin = swept().lists_as("a1", "at-twin", 0, true);
+    twin.begins();
+    twin.o.role.status.as_mut().unwrap().current.as_mut().unwrap().source = crate::api::Source::Secret;
+    twin.begins();
 }
 
 #[test]

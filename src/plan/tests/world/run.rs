@@ -13,7 +13,7 @@ use super::choices::{History, histories};
 use super::rules::Rule;
 
 /// In all tests together.
-const HISTORIES: u32 = 16_000;
+const HISTORIES: u32 = 100_000;
 const EVENTS: usize = 100;
 
 /// Histories from one kind of start; `percent` of all are its share.
