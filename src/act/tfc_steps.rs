@@ -176,6 +176,7 @@ pub async fn revoke(world: &World, round: &mut Round, revocation: &Revocation) -
     if revoked.is_ok() {
         // The list that showed it is from before, and its record goes: it would be taken for one that nobody knows.
         round.facts.strays_gone.insert(revocation.token_id.clone());
+        round.facts.slot = None;
     }
     match revoked {
         Ok(()) if revocation.stray => {
@@ -218,6 +219,7 @@ async fn empty_slot(round: &mut Round, client: &Client, slot: &tfc::Slot, revoca
     match result {
         Ok(()) => {
             round.facts.gone.insert(revocation.attempt.clone());
+            round.facts.slot = None;
             After::Plan
         }
         Err(error) => failed(round, &error),

@@ -149,7 +149,7 @@ pub struct Facts {
     pub claimed: bool,
     /// The API server would take the Secret: a dry run in this round says so.
     pub rehearsed: bool,
-    /// What the slot holds. Each Issue and each Revoke of a slot forgets it: it is out of date.
+    /// What the slot holds. Each Issue and each Revoke forgets it: it is out of date.
     pub slot: Option<SlotLook>,
     /// The value in the Secret is not the one recorded.
     pub value_lost: bool,

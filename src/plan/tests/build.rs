@@ -339,6 +339,11 @@ impl Build {
         self.ours(|s| s.pending = Some(pending))
     }
 
+    /// This round's own mint, whose reply came.
+    pub fn minted(self, attempt: &str) -> Self {
+        self.facts(|f| f.minted = Some(attempt.to_owned()))
+    }
+
     pub fn shown(self, token_id: &str, shown: Shown) -> Self {
         self.facts(|f| {
             f.shown.insert(token_id.into(), shown);

@@ -3,8 +3,8 @@
 use super::build::*;
 use crate::api::names::ANNOTATION_ROTATE;
 use crate::api::{Answers, Source};
-use crate::plan::observed::{AccountKind, TroubleKind};
-use crate::plan::step::{Note, Step, Urgency};
+use crate::plan::observed::{AccountKind, Shown, TroubleKind};
+use crate::plan::step::{Inspection, Note, Step, Urgency};
 use crate::plan::subject::Subject;
 
 #[test]
@@ -53,13 +53,29 @@ fn an_intent_that_was_proven_unsent_is_dropped() {
 
 #[test]
 fn the_attempt_in_the_secret_is_recorded_without_asking_tfc() {
-    let (status, notes) = role().intent("a1", 0).secret_holds("a1").records_with_notes();
+    let (status, notes) = role().intent("a1", 0).secret_holds("a1").minted("a1").records_with_notes();
     let current = status.current.clone().unwrap();
     assert_eq!((current.attempt.as_str(), current.token_id.as_deref()), ("a1", Some("at-a1")));
-    assert_eq!(current.source, Source::Secret, "the id came by way of the Secret: this round did not mint it");
     assert_eq!((status.intent.as_ref(), current.lease_expires_at), (None, Some(time(HOUR))));
     assert_eq!(said(&status), ready("True", "Issued", None));
     assert!(matches!(notes[..], [Note::Issued(_)]));
+}
+
+#[test]
+fn of_an_attempt_whose_reply_is_lost_one_look_tells_the_expiry_that_the_server_gave() {
+    let found = role().intent("a1", 0).secret_holds("a1").status(|s| {
+        s.intent.as_mut().unwrap().requested_expiry = Some(time(2 * HOUR));
+    });
+    assert_eq!(found.plan(), Step::Inspect(Inspection::Token("at-a1".into())));
+    let expiry = |found: Build| {
+        let current = found.records().current.unwrap();
+        assert_eq!(current.source, Source::Secret, "the id came by way of the Secret: this round did not mint it");
+        current.expires_at
+    };
+    assert_eq!(expiry(found.clone().shown("at-a1", shown_ours("a1"))), Some(time(HOUR)));
+    // Where TFC says nothing, what was asked for is the most that it can be.
+    assert_eq!(expiry(found.clone().shown("at-a1", Shown::Hidden)), Some(time(2 * HOUR)));
+    assert_eq!(expiry(found.trouble(TroubleKind::Unreachable)), Some(time(2 * HOUR)));
 }
 
 #[test]
@@ -70,7 +86,7 @@ fn the_id_that_came_with_this_rounds_own_reply_is_trusted() {
 
 #[test]
 fn a_wish_present_at_first_sight_counts_as_handled() {
-    let mut adopted = role().annotated(ANNOTATION_ROTATE, "1").secret_holds("a1");
+    let mut adopted = role().annotated(ANNOTATION_ROTATE, "1").secret_holds("a1").minted("a1");
     adopted.o.role.status = Some(role().annotated(ANNOTATION_ROTATE, "1").begins());
     let adopted = adopted.status(|s| s.intent.as_mut().unwrap().record.attempt = "a1".into());
     let status = adopted.records();

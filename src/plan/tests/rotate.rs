@@ -51,7 +51,7 @@ fn leases_renew_in_place_until_max_ttl_is_used_up() {
 
 #[test]
 fn the_predecessor_lives_to_the_end_of_its_own_lease() {
-    let rotated = role().current("a1").intent("a2", 0).secret_holds("a2").at(41 * MINUTE).records();
+    let rotated = role().current("a1").intent("a2", 0).secret_holds("a2").minted("a2").at(41 * MINUTE).records();
     assert_eq!(rotated.current.unwrap().attempt, "a2");
     assert_eq!(rotated.predecessors[0].attempt, "a1");
     assert_eq!(rotated.predecessors[0].revoke_at, Some(time(HOUR)));
@@ -59,7 +59,8 @@ fn the_predecessor_lives_to_the_end_of_its_own_lease() {
 
 #[test]
 fn the_predecessor_lives_on_for_the_overlap_where_one_is_set() {
-    let rotated = role().overlap("5m").current("a1").intent("a2", 0).secret_holds("a2").at(41 * MINUTE).records();
+    let rotated =
+        role().overlap("5m").current("a1").intent("a2", 0).secret_holds("a2").minted("a2").at(41 * MINUTE).records();
     assert_eq!(rotated.predecessors[0].revoke_at, Some(time(46 * MINUTE)));
 }
 
@@ -108,7 +109,7 @@ fn an_incident_of_the_config_does_not_wait_for_a_secret_that_takes_no_successor(
 fn an_incident_mints_first_and_then_revokes_every_predecessor_at_once() {
     let asked = issued().predecessor("a0", 30 * MINUTE).annotated(ANNOTATION_REVOKE, "1");
     assert_eq!(asked.urgency(), Urgency::Dying);
-    let mut adopted = asked.intent("a2", 0).secret_holds("a2");
+    let mut adopted = asked.intent("a2", 0).secret_holds("a2").minted("a2");
     let wish = Answers { revoke: Some("1".into()), ..Default::default() };
     adopted = adopted.status(|s| s.intent.as_mut().unwrap().answers = wish);
     let adopted = adopted.at(2 * MINUTE);
@@ -120,7 +121,8 @@ fn an_incident_mints_first_and_then_revokes_every_predecessor_at_once() {
 
 #[test]
 fn the_wish_that_is_answered_is_the_one_that_begin_wrote_down() {
-    let later = role().current("a1").intent("a2", 0).secret_holds("a2").annotated(ANNOTATION_ROTATE, "later");
+    let later =
+        role().current("a1").intent("a2", 0).secret_holds("a2").minted("a2").annotated(ANNOTATION_ROTATE, "later");
     assert_eq!(later.records().handled.unwrap().rotate, None);
 }
 

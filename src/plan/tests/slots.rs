@@ -155,7 +155,7 @@ fn an_emptied_slot_is_minted_again() {
 
 #[test]
 fn a_slots_former_token_is_dead_and_never_revoked() {
-    let adopted = issued().intent("a2", 0).secret_holds("a2").records();
+    let adopted = issued().intent("a2", 0).secret_holds("a2").minted("a2").records();
     assert_eq!((adopted.current.unwrap().attempt.as_str(), adopted.predecessors.len()), ("a2", 0));
 }
 

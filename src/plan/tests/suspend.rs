@@ -38,7 +38,7 @@ fn lost_admission_goes_before_it() {
 fn an_incident_of_the_config_goes_before_it_whole() {
     let asked = suspended().config(|c| c.revoke_wish = Some("1".into()));
     asked.begins();
-    let mut adopted = asked.intent("a2", 0).secret_holds("a2").at(MINUTE);
+    let mut adopted = asked.intent("a2", 0).secret_holds("a2").minted("a2").at(MINUTE);
     let wish = Answers { config_revoke: Some("1".into()), ..Default::default() };
     adopted = adopted.status(|s| s.intent.as_mut().unwrap().answers = wish).held(|h| h.issued_at = Some(time(30)));
     let status = adopted.records();

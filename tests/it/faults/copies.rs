@@ -89,8 +89,8 @@ async fn what_is_copied_into_another_cluster_touches_no_token_of_the_first() {
     let copy = Copy::of(&first, "shop").await;
     let theirs = token_id(&copy.role);
 
-    // No sweep comes to its help: the first one is after the settling time.
-    let mut second = Stage::bare(&["--settling-time=2m"]).await;
+    // No sweep comes to its help in time: the first one is after the settling time.
+    let mut second = Stage::bare(&["--settling-time=30s"]).await;
     first.share_tfc(&mut second);
     second.start().await;
     second.secret("tfc-admin", "token", first.ids.ci_token.expose()).await;

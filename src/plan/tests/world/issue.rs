@@ -233,7 +233,9 @@ impl World {
                 token.end = Some(End::Revoked);
             }
         }
-        self.hands[hand].facts().gone.insert(attempt);
+        let facts = self.hands[hand].facts();
+        facts.gone.insert(attempt);
+        facts.slot = None;
         After::Plan
     }
 

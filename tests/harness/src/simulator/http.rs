@@ -149,8 +149,8 @@ async fn struck(shared: Arc<Shared>, peer: Peer, mut incoming: Incoming, fault: 
     let acted = |incoming: &Incoming| stamped(shared.clone(), incoming.clone(), name.clone());
     let refused = |status: Option<u16>| {
         let mut core = shared.core();
-        refuse(&shared, &mut core, &incoming, status, &name);
-        Head::of(&core, None)
+        let calls = refuse(&shared, &mut core, &incoming, status, &name);
+        (Head::of(&core, None), calls)
     };
     match fault {
         Fault::RequestLost => {
@@ -179,7 +179,10 @@ async fn struck(shared: Arc<Shared>, peer: Peer, mut incoming: Incoming, fault: 
             let head = if answer.acts {
                 act_unheard(&shared, &incoming, Some(answer.code), &name).await
             } else {
-                refused(Some(answer.code))
+                let (head, calls) = refused(Some(answer.code));
+                // What was said by it may be believed: from when on has to be known.
+                shared.stamp(calls - 1).await;
+                head
             };
             made_up(head, &answer)
         }
@@ -212,7 +215,7 @@ async fn struck(shared: Arc<Shared>, peer: Peer, mut incoming: Incoming, fault: 
             sent.head.build(sent.reply.status, "application/vnd.api+json", Body::from_stream(ticking))
         }
         Fault::Redirect { status, to } => {
-            let mut response = refused(Some(status)).build(status, "text/html", Body::empty());
+            let mut response = refused(Some(status)).0.build(status, "text/html", Body::empty());
             if let Ok(to) = HeaderValue::from_str(&to) {
                 response.headers_mut().insert(LOCATION, to);
             }
@@ -281,11 +284,13 @@ async fn act_unheard(shared: &Shared, incoming: &Incoming, status: Option<u16>, 
     head
 }
 
-/// Writes down a request that never reached the state.
-fn refuse(shared: &Shared, core: &mut Core, incoming: &Incoming, status: Option<u16>, fault: &str) {
+/// Writes down a request that never reached the state. Gives how many calls there have been, with this one.
+fn refuse(shared: &Shared, core: &mut Core, incoming: &Incoming, status: Option<u16>, fault: &str) -> u64 {
     let caller = core.identify(incoming);
     let outcome = Outcome { status, fault: Some(fault.to_owned()), ..Outcome::default() };
-    note(shared, core.record(incoming, caller.as_ref(), outcome));
+    let calls = core.record(incoming, caller.as_ref(), outcome);
+    note(shared, calls);
+    calls
 }
 
 fn note(shared: &Shared, calls: u64) {
