@@ -17,8 +17,6 @@ pub struct Terms {
     pub life: Life,
     /// Where the role got less than it asked for: one sentence each.
     pub clamped: Vec<String>,
-    /// Token and Secret stay when the role is deleted.
-    pub retain: bool,
 }
 
 /// How long a token lives.
@@ -72,7 +70,6 @@ pub fn terms(spec: &TerraformCloudRoleSpec, is_slot: bool, grant: &Grant) -> Res
         text.as_deref().map(|t| parse(t).map_err(|e| format!("spec.{name}: {e}"))).transpose()
     };
     let mut clamped = Vec::new();
-    let retain = spec.retains() && grant.may_retain;
     if spec.retains() && !grant.may_retain {
         clamped.push("the config does not allow deletionPolicy Retain: the token is revoked when the role goes".into());
     }
@@ -82,7 +79,7 @@ pub fn terms(spec: &TerraformCloudRoleSpec, is_slot: bool, grant: &Grant) -> Res
             None => None,
         };
         let replace = spec.may_replace();
-        return Ok(Terms { life: Life::Slot(SlotLife { interval, replace }), clamped, retain });
+        return Ok(Terms { life: Life::Slot(SlotLife { interval, replace }), clamped });
     }
     let asked_ttl = field("ttl", &spec.ttl)?;
     let asked_max = field("maxTTL", &spec.max_ttl)?;
@@ -107,7 +104,7 @@ pub fn terms(spec: &TerraformCloudRoleSpec, is_slot: bool, grant: &Grant) -> Res
     };
     let life =
         Life::Lease(Lease { ttl, max, renews: spec.renews(), renew_before, overlap: field("overlap", &spec.overlap)? });
-    Ok(Terms { life, clamped, retain })
+    Ok(Terms { life, clamped })
 }
 
 fn go(duration: SignedDuration) -> String {

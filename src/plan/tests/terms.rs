@@ -56,6 +56,15 @@ fn jitter_only_moves_a_renewal_earlier_and_by_at_most_a_tenth_of_its_span() {
 }
 
 #[test]
+fn a_short_notice_is_spread_over_a_tenth_of_itself_only() {
+    let lease = lease(&role().ttl("1h").spec(|s| s.renew_before = Some("5m".into())));
+    for n in 0..50 {
+        let at = lease.renew_at(&role().record(&format!("a{n}"))).expect("due some time");
+        assert!(at <= t(55 * MINUTE) && at >= t(55 * MINUTE - 30), "{at}");
+    }
+}
+
+#[test]
 fn a_third_of_the_life_passes_before_a_renewal_whatever_is_asked() {
     let greedy = lease(&role().ttl("1h").spec(|s| s.renew_before = Some("59m".into())));
     let at = greedy.renew_at(&role().record("a1")).unwrap();
@@ -115,6 +124,26 @@ fn a_slot_that_the_server_cut_is_still_rotated_in_time() {
     let slot = SlotLife { interval: Some(secs(720 * HOUR)), replace: false };
     let cut = role().organization("acme").record("a1");
     assert_eq!(slot.renew_at(&cut), Some(t(40 * MINUTE)));
+}
+
+#[test]
+fn an_interval_that_is_set_later_applies_to_the_token_in_the_slot() {
+    let mut of_a_year = role().organization("acme").record("a1");
+    of_a_year.expires_at = Some(time(365 * 24 * HOUR));
+    let slot = SlotLife { interval: Some(secs(720 * HOUR)), replace: false };
+    assert_eq!(slot.renew_at(&of_a_year), Some(t(720 * HOUR)));
+}
+
+#[test]
+fn a_retain_that_the_config_does_not_grant_is_told() {
+    let told = |role: Build, may_retain: bool| {
+        let grant = Grant { max_ttl: secs(8 * HOUR), default_ttl: secs(2 * HOUR), may_retain };
+        let terms = terms(&role.o.role.spec, false, &grant).expect("valid");
+        terms.clamped.iter().any(|words| words.contains("does not allow deletionPolicy Retain"))
+    };
+    assert!(told(role().retains(), false));
+    assert!(!told(role().retains(), true));
+    assert!(!told(role(), false));
 }
 
 #[test]
