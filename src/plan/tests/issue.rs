@@ -85,6 +85,15 @@ fn the_id_that_came_with_this_rounds_own_reply_is_trusted() {
 }
 
 #[test]
+fn what_this_round_minted_into_the_secret_is_recorded_though_another_wrote_the_status_meanwhile() {
+    let lost = role().intent("b1", 0).secret_holds("a1").facts(|f| f.minted = Some("a1".into()));
+    assert_eq!(lost.plan(), Step::Inspect(Inspection::Token("at-a1".into())));
+    let status = lost.shown("at-a1", shown_ours("a1")).records();
+    assert_eq!(status.current.unwrap().attempt, "a1");
+    assert_eq!(status.unsettled[0].record.attempt, "b1", "it may have minted, too");
+}
+
+#[test]
 fn a_wish_present_at_first_sight_counts_as_handled() {
     let mut adopted = role().annotated(ANNOTATION_ROTATE, "1").secret_holds("a1").minted("a1");
     adopted.o.role.status = Some(role().annotated(ANNOTATION_ROTATE, "1").begins());
@@ -151,6 +160,14 @@ fn a_refused_mint_is_told_in_tfcs_words_and_tried_again_later() {
     assert_eq!(rest.wake_in, Some(secs(30)));
     let stalled = rest.status.unwrap().conditions.pop().unwrap();
     assert_eq!((stalled.type_.as_str(), stalled.message.as_str()), ("Stalled", "TFC said so"));
+}
+
+#[test]
+fn after_a_secret_was_refused_its_write_is_rehearsed_before_another_token_is_minted() {
+    let refused = role().trouble(TroubleKind::SecretRefused).rests_as();
+    let again = role().status(|s| *s = refused);
+    assert_eq!(again.plan(), Step::Rehearse);
+    again.facts(|f| f.rehearsed = true).begins();
 }
 
 #[test]
