@@ -232,3 +232,13 @@ fn a_refused_role_of_which_nothing_is_left_lets_its_slot_and_its_finalizer_go() 
 fn tfc_is_asked_nothing_about_the_secret_of_a_role_that_was_never_served() {
     role().allow(&[]).unfinalized().secret_holds("a1").rests();
 }
+
+#[test]
+fn a_label_that_must_not_exist_admits_where_it_does_not() {
+    let mut namespaces = selector("team", "apps");
+    let closed = LabelSelectorRequirement { key: "closed".into(), operator: "DoesNotExist".into(), values: None };
+    namespaces.selector.as_mut().unwrap().match_expressions = vec![closed];
+    let mut role = role().allow(&[AllowEntry { namespaces: Some(namespaces), ..users(&["me"]) }]);
+    role.o.namespace_labels.as_mut().unwrap().insert("team".into(), "apps".into());
+    assert_eq!(verdict(&role), Is::Admitted);
+}

@@ -144,7 +144,7 @@ fn retain_waits_while_the_config_can_not_say() {
     allowed.users = vec!["me".into()];
     allowed.deletion_policies = Some(vec![crate::api::role::DeletionPolicy::Retain]);
     let unready = going().retains().allow(&[allowed]).config(|c| c.account = Err(Unready { reason: None }));
-    assert!(matches!(unready.plan(), Step::Rest(_)), "{:?}", unready.plan());
+    assert_eq!(unready.rests().wake_in, Some(secs(MINUTE)));
     assert!(!matches!(unready.at(2 * HOUR).plan(), Step::Rest(_)), "and ends by itself");
 }
 
@@ -186,4 +186,32 @@ fn the_expiry_of_an_open_attempt_is_what_was_asked_for_whatever_the_secret_says(
     let edited = role().intent("a1", 0).secret_holds("a1").held(|held| held.expires_at = Some(time(-HOUR))).deleted();
     let status = edited.records();
     assert!(status.current.unwrap().expires_at.unwrap().0 > edited.o.now.unwrap());
+}
+
+#[test]
+fn what_an_unsettled_attempt_put_into_the_secret_is_asked_for_or_kept_with_the_expiry_that_was_asked_for() {
+    let late = || role().served().unsettled("u1", 0).secret_holds("u1").deleted();
+    let late = || late().held(|held| held.expires_at = Some(time(-HOUR)));
+    assert_eq!(late().plan(), Step::Inspect(Inspection::Token("at-u1".into())));
+    let current = late().unready().records().current.unwrap();
+    assert_eq!((current.attempt.as_str(), current.expires_at), ("u1", Some(time(HOUR))), "nobody can be asked");
+    let slot = role().organization("acme").served().unsettled("u1", 0).secret_holds("u1").unready().deleted();
+    slot.rests();
+}
+
+#[test]
+fn an_attempt_that_can_not_be_proven_dead_is_given_up_too() {
+    let stuck = role().served().unsettled("u1", 0).account("user-2", AccountKind::User).abandons().deleted();
+    assert!(stuck.records().unsettled.is_empty());
+}
+
+#[test]
+fn retain_asks_for_the_team_that_decides_it_and_ends_by_itself() {
+    let mut allowed = entry();
+    allowed.teams = vec!["acme/apps".into()];
+    allowed.deletion_policies = Some(vec![crate::api::role::DeletionPolicy::Retain]);
+    let asked = role().team("team-1").current("a1").secret_holds("a1").retains().allow(&[allowed]).deleted();
+    assert!(matches!(asked.plan(), Step::Resolve(_)), "{:?}", asked.plan());
+    assert_eq!(asked.clone().abandons().plan(), Step::Withdraw(Withdrawal::Delete));
+    assert_eq!(asked.at(HOUR).plan(), Step::Withdraw(Withdrawal::Delete));
 }

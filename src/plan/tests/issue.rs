@@ -178,3 +178,36 @@ fn answers_default_to_nothing_asked() {
 fn ours(attempt: &str) -> crate::plan::observed::Shown {
     shown_ours(attempt)
 }
+
+#[test]
+fn what_is_recorded_of_a_token_is_what_tells_a_changed_value_and_the_start_of_its_lease() {
+    let current = role().intent("a1", 0).secret_holds("a1").records().current.unwrap();
+    assert_eq!((current.digest.as_str(), current.lease_started_at), ("digest of a1", Some(time(0))));
+}
+
+#[test]
+fn the_subject_stands_in_the_status_in_the_roles_own_words() {
+    let rows = [
+        (role(), "user-1"),
+        (role().me(), "me"),
+        (role().team("team-1"), "team-1"),
+        (role().team_named("acme", "apps").no_config(), "acme/apps"),
+        (role().organization("acme"), "acme"),
+    ];
+    for (role, words) in rows {
+        assert_eq!(role.no_config().rests_as().subject.as_deref(), Some(words));
+    }
+}
+
+#[test]
+fn a_team_is_another_where_the_organization_or_the_name_is() {
+    let known =
+        role().team_named("acme", "apps").knows_team("acme", "ops", "team-2").knows_team("other", "apps", "team-3");
+    assert!(matches!(known.plan(), Step::Resolve(_)), "{:?}", known.plan());
+}
+
+#[test]
+fn a_role_without_a_config_hears_which_one_is_missing() {
+    let message = role().no_config().rests_as().conditions[0].message.clone();
+    assert!(message.contains("TerraformCloudConfig apps/tfc does not exist"), "{message}");
+}

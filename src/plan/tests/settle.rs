@@ -74,7 +74,9 @@ fn an_unsettled_token_that_pods_used_becomes_a_predecessor() {
     let used = unsettled().at(2 * MINUTE).walked(&["u1"]).facts(|f| f.walk.as_mut().unwrap().tokens[0].used = true);
     let status = used.records();
     assert!(status.unsettled.is_empty());
-    assert_eq!(status.predecessors[0].token_id.as_deref(), Some("at-u1"));
+    let due = &status.predecessors[0];
+    assert_eq!((due.token_id.as_deref(), &due.revoke_at), (Some("at-u1"), &Some(time(2 * MINUTE))));
+    assert_eq!(due.source, crate::api::Source::Reply, "TFC itself showed it");
 }
 
 #[test]
@@ -177,4 +179,20 @@ fn a_token_shown_by_its_id_counts_as_gone_only_when_that_is_proven() {
     let in_part = hidden.clone().walked(&["a2"]).facts(|f| f.walk.as_mut().unwrap().complete = false);
     assert_eq!(in_part.rests_as().predecessors.len(), 1);
     assert!(hidden.walked(&["a2"]).records().predecessors.is_empty());
+}
+
+#[test]
+fn why_a_token_can_not_be_proven_dead_is_said_with_its_id() {
+    let stuck = || role().served().predecessor("a1", 0).deleted();
+    let rows = [
+        ("its config tfc does not exist", stuck().no_config()),
+        ("is not ready", stuck().unready()),
+        ("the config is for tfe.example", stuck().config(|c| c.host = "tfe.example".into())),
+        ("the config's account can't see users/user-1", stuck().account("user-2", AccountKind::User)),
+    ];
+    for (why, stuck) in rows {
+        let message = stuck.rests_as().conditions[0].message.clone();
+        assert!(message.contains(why) && message.contains("at-a1"), "{message}");
+        assert_eq!(stuck.rests().wake_in, Some(secs(MINUTE)), "{why}: it is tried again");
+    }
 }

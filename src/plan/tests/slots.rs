@@ -246,3 +246,29 @@ fn of_several_attempts_that_may_have_made_the_slots_token_one_is_kept() {
     let kept: Vec<_> = several.records().unsettled.into_iter().map(|u| u.record.attempt).collect();
     assert_eq!(kept, ["u0"], "its expiry is exactly the one asked for");
 }
+
+#[test]
+fn a_mint_that_the_secret_announced_is_kept_whole_and_only_where_nothing_else_knows_it() {
+    let pending = |attempt: &str| Pending {
+        attempt: attempt.into(),
+        account: "user-1".into(),
+        since: Some(time(0)),
+        ..Default::default()
+    };
+    let wiped = |attempt: &str| slot().secret_holds("a1").pending(pending(attempt)).reserved().slot("at-a1");
+    let kept = wiped("a2").records().unsettled.remove(0).record;
+    assert_eq!((kept.host.as_str(), kept.account.as_str()), (HOST, "user-1"));
+    assert_eq!(kept.subject, "organizations/acme");
+    assert!(wiped("a1").records().unsettled.is_empty(), "it is the one in the Secret");
+    let served = wiped("a2").current("a0").records();
+    assert!(served.unsettled.is_empty(), "the status was not wiped");
+}
+
+#[test]
+fn a_failure_after_a_takeover_does_not_wash_it_away() {
+    let taken = issued().annotated(ANNOTATION_ROTATE, "1").reserved().slot("at-theirs");
+    let told = taken.rests_as();
+    let away = taken.status(|s| *s = told).facts(|f| f.slot = None);
+    let away = away.trouble(crate::plan::observed::TroubleKind::Unreachable);
+    assert_eq!(away.says(), ready("False", "TakenOver", Some(("Reconciling", "Unreachable"))));
+}

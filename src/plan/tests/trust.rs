@@ -77,6 +77,8 @@ fn an_id_that_came_by_way_of_the_secret_is_revoked_only_after_tfc_showed_our_mar
     assert!(foreign.predecessors.is_empty());
     let looked_for = &foreign.unsettled[0].record;
     assert_eq!((looked_for.attempt.as_str(), looked_for.token_id.as_ref()), ("a1", None), "by its marker");
+    assert_eq!(foreign.unsettled[0].since, Some(time(-HOUR)));
+    assert_eq!(foreign.unsettled[0].requested_expiry, Some(time(HOUR)), "the search ends with the token");
 }
 
 #[test]
@@ -117,4 +119,11 @@ fn records_that_were_copied_from_another_role_count_for_nothing() {
     assert_eq!(status.owner, Some(copied.o.installation.owner("role-uid")));
     let own = role().current("a1").secret_holds("a1").rests_as();
     assert_eq!(own.owner, status.owner);
+}
+
+#[test]
+fn the_times_of_a_token_that_came_by_way_of_the_secret_are_tfcs() {
+    let edited = wiped().held(|h| (h.issued_at, h.expires_at) = (Some(time(-9 * HOUR)), Some(time(9 * HOUR))));
+    let current = edited.shown("at-a1", shown_ours("a1")).records().current.unwrap();
+    assert_eq!((current.issued_at, current.expires_at), (Some(time(0)), Some(time(HOUR))));
 }
