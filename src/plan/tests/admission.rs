@@ -242,3 +242,11 @@ fn a_label_that_must_not_exist_admits_where_it_does_not() {
     role.o.namespace_labels.as_mut().unwrap().insert("team".into(), "apps".into());
     assert_eq!(verdict(&role), Is::Admitted);
 }
+
+#[test]
+fn while_the_account_is_not_known_only_what_it_could_decide_is_left_open() {
+    let team = |allowed: &str| role().team("team-1").allow(&[teams(&[allowed])]).unready();
+    assert_eq!(verdict(&team("acme/apps")), Is::Undecided);
+    assert_eq!(verdict(&team("team-2")), Is::Refused);
+    assert_eq!(verdict(&role().me().allow(&[users(&["user-2"])]).unready()), Is::Undecided);
+}

@@ -211,3 +211,9 @@ fn a_role_without_a_config_hears_which_one_is_missing() {
     let message = role().no_config().rests_as().conditions[0].message.clone();
     assert!(message.contains("TerraformCloudConfig apps/tfc does not exist"), "{message}");
 }
+
+#[test]
+fn me_stays_the_account_for_which_the_role_was_first_served() {
+    let served = role().me().served().status(|s| s.subject_id = Some("user-9".into()));
+    assert_eq!(served.says().1, "NotPermitted");
+}

@@ -196,3 +196,20 @@ fn why_a_token_can_not_be_proven_dead_is_said_with_its_id() {
         assert_eq!(stuck.rests().wake_in, Some(secs(MINUTE)), "{why}: it is tried again");
     }
 }
+
+#[test]
+fn a_look_shows_nothing_of_what_was_made_after_it() {
+    let team = role().team("team-1").current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE).hidden("a1");
+    let earlier = team.walked(&["a2"]).facts(|f| f.looked_at = Some(t(-2 * HOUR)));
+    assert_eq!(earlier.rests_as().predecessors.len(), 1);
+}
+
+#[test]
+fn an_unsettled_token_whose_id_is_known_is_revoked_by_it_and_looked_for_only_where_that_is_hidden() {
+    let known = unsettled().at(2 * MINUTE).status(|s| s.unsettled[0].record.token_id = Some("at-u1".into()));
+    assert_eq!(known.plan(), Step::Fence);
+    assert_eq!(known.clone().facts(|f| f.fenced = true).revokes().token_id, "at-u1");
+    let team = role().team("team-1").current("a1").secret_holds("a1").unsettled("u1", 0).at(2 * MINUTE).hidden("u1");
+    let team = team.status(|s| s.unsettled[0].record.token_id = Some("at-u1".into()));
+    assert_eq!(team.plan(), Step::Inspect(Inspection::Walk(Subject::Team("team-1".into()))));
+}

@@ -127,3 +127,12 @@ fn the_times_of_a_token_that_came_by_way_of_the_secret_are_tfcs() {
     let current = edited.shown("at-a1", shown_ours("a1")).records().current.unwrap();
     assert_eq!((current.issued_at, current.expires_at), (Some(time(0)), Some(time(HOUR))));
 }
+
+#[test]
+fn an_id_that_is_another_of_this_roles_own_tokens_is_not_taken_for_the_one_recorded() {
+    let misnamed = role().current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE);
+    let misnamed = misnamed.status(|s| s.predecessors[0].source = Source::Secret);
+    let status = misnamed.shown("at-a1", shown_ours("another")).records();
+    assert!(status.predecessors.is_empty());
+    assert_eq!(status.unsettled[0].record.attempt, "a1", "its marker finds the real one");
+}
