@@ -215,3 +215,27 @@ fn retain_asks_for_the_team_that_decides_it_and_ends_by_itself() {
     assert_eq!(asked.clone().abandons().plan(), Step::Withdraw(Withdrawal::Delete));
     assert_eq!(asked.at(HOUR).plan(), Step::Withdraw(Withdrawal::Delete));
 }
+
+#[test]
+fn a_revocation_that_failed_is_waited_for_and_nothing_else_holds_it_up() {
+    let due = role().served().predecessor("a1", 0).deleted().trouble(TroubleKind::Rejected);
+    assert_eq!(due.revokes().token_id, "at-a1");
+    let mut failed = due;
+    failed.o.trouble.as_mut().unwrap().settling = true;
+    failed.rests();
+}
+
+#[test]
+fn a_successor_that_stands_in_the_secret_unrecorded_is_not_lost_with_it() {
+    let late = role().current("a0").secret_holds("a1").deleted();
+    assert_eq!(late.plan(), Step::Inspect(Inspection::Token("at-a1".into())));
+}
+
+#[test]
+fn a_slots_token_that_the_server_cut_and_our_account_made_is_revoked() {
+    let slot = role().organization("acme").served().predecessor("a1", 0).deleted().slot("at-a1");
+    let mut cut = slot.slot_token(|token| token.expires_at = Some(t(HOUR - 1)));
+    cut = cut.status(|s| s.predecessors[0].source = Source::Secret);
+    cut.o.secret = Secret::Absent;
+    assert_eq!(cut.revokes().token_id, "at-a1");
+}

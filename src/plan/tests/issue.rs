@@ -217,3 +217,9 @@ fn me_stays_the_account_for_which_the_role_was_first_served() {
     let served = role().me().served().status(|s| s.subject_id = Some("user-9".into()));
     assert_eq!(served.says().1, "NotPermitted");
 }
+
+#[test]
+fn a_team_that_tfc_does_not_show_is_not_asked_for_again_at_once() {
+    let hidden = role().team_named("acme", "apps").facts(|f| f.hidden_teams.extend(["acme/apps".into()]));
+    assert_eq!(hidden.says().1, "NotPermitted");
+}

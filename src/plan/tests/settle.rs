@@ -213,3 +213,13 @@ fn an_unsettled_token_whose_id_is_known_is_revoked_by_it_and_looked_for_only_whe
     let team = team.status(|s| s.unsettled[0].record.token_id = Some("at-u1".into()));
     assert_eq!(team.plan(), Step::Inspect(Inspection::Walk(Subject::Team("team-1".into()))));
 }
+
+#[test]
+fn a_secret_that_was_just_refused_is_not_fenced_at_once() {
+    unsettled().at(2 * MINUTE).walked(&["a1", "u1"]).trouble(TroubleKind::SecretRefused).rests();
+}
+
+#[test]
+fn in_trouble_a_role_that_is_not_admitted_waits() {
+    role().allow(&[]).served().secret_emptied().predecessor("a1", 0).trouble(TroubleKind::Rejected).rests();
+}

@@ -272,3 +272,17 @@ fn a_failure_after_a_takeover_does_not_wash_it_away() {
     let away = away.trouble(crate::plan::observed::TroubleKind::Unreachable);
     assert_eq!(away.says(), ready("False", "TakenOver", Some(("Reconciling", "Unreachable"))));
 }
+
+#[test]
+fn a_slot_that_a_look_shows_as_ours_is_issued_and_one_that_is_not_is_taken_over() {
+    assert_eq!(issued().slot("at-a1").says(), ready("True", "Issued", None));
+    let theirs = issued().slot("at-theirs").slot_token(|token| token.expires_at = None);
+    assert_eq!(theirs.says().1, "TakenOver");
+}
+
+#[test]
+fn a_look_that_finds_our_own_token_answers_no_wish() {
+    let waits = issued().annotated(ANNOTATION_ROTATE, "1").slot("at-a1");
+    let waits = waits.facts(|f| f.reservation = Some(Reservation::HeldBy("apps/first".into())));
+    assert_eq!(waits.rests_as().handled.unwrap().rotate, None);
+}
