@@ -141,6 +141,7 @@ fn a_teams_404_is_a_proof_once_the_organizations_tokens_were_listed_without_it()
     assert!(team.clone().walked(&["a2"]).records().predecessors.is_empty());
     let seen = team.walked(&["a1", "a2"]);
     assert_eq!(seen.rests_as().predecessors.len(), 1, "hidden by id, and listed: no proof");
+    assert_eq!(seen.says().2, Some(("Reconciling".into(), "RevocationUnproven".into())));
 }
 
 #[test]
