@@ -181,7 +181,7 @@ fn ours(attempt: &str) -> crate::plan::observed::Shown {
 
 #[test]
 fn what_is_recorded_of_a_token_is_what_tells_a_changed_value_and_the_start_of_its_lease() {
-    let current = role().intent("a1", 0).secret_holds("a1").records().current.unwrap();
+    let current = role().intent("a1", 0).secret_holds("a1").minted("a1").records().current.unwrap();
     assert_eq!((current.digest.as_str(), current.lease_started_at), ("digest of a1", Some(time(0))));
 }
 
