@@ -31,12 +31,8 @@ pub fn plan(o: &Observed) -> Option<Step> {
     }
     let now = o.now?;
     if let Some(begun) = begun(o, held) {
-        // The server may have cut what was asked for, which only its reply said: one look tells, where it can be had.
+        // Not asked about: whoever edits the role all the time would have TFC asked before each try to record it.
         let exact = if source(o, held) == Source::Reply { Confirmed::No } else { confirmed(o, held) };
-        let can_ask = exact == Confirmed::Ask && o.trouble.is_none() && subject::account(o).is_some();
-        if let Some(question) = question(o, held).filter(|_| can_ask) {
-            return Some(question);
-        }
         let held = if let Confirmed::Yes(shown) = exact { shown } else { begun };
         return Some(book::adopt(o, secret, &held, source(o, &held), now));
     }
