@@ -31,10 +31,7 @@ pub fn plan(o: &Observed) -> Option<Step> {
     }
     let now = o.now?;
     if let Some(begun) = begun(o, held) {
-        // Not asked about: whoever edits the role all the time would have TFC asked before each try to record it.
-        let exact = if source(o, held) == Source::Reply { Confirmed::No } else { confirmed(o, held) };
-        let held = if let Confirmed::Yes(shown) = exact { shown } else { begun };
-        return Some(book::adopt(o, secret, &held, source(o, &held), now));
+        return Some(book::adopt(o, secret, &begun, source(o, &begun), now));
     }
     if is_spent(o, held, now) {
         return None;

@@ -69,6 +69,11 @@ impl History {
             reset: None,
             cut: false,
         };
+        // What was acted on already was accepted: all that can still be lost is its reply.
+        if flight.acted.is_some() {
+            self.say(|| said("its late reply is lost", &flight));
+            return self.tell(flight.reply.take(), Heard::Lost);
+        }
         match how % 16 {
             0 | 1 => {
                 self.say(|| said("the request is lost", &flight));
