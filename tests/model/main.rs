@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 use history::{History, Kind};
 
 /// Histories of each kind.
-const HISTORIES: u64 = 600;
+const HISTORIES: u64 = 1_250;
 /// Histories of each kind whose logs are searched.
 const LOGGED: u64 = 10;
 /// Moves of a history, before the calm.
