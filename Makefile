@@ -52,7 +52,6 @@ check: build ## Formatting, lints, generated files, unit tests; needs no control
 .PHONY: test
 test: check testbed ## Everything: check, then the tests that need a control plane
 	TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --test '*'
-	cargo test $(ALL) --test model -- --ignored --test-threads=1
 
 .PHONY: soak
 soak: build testbed ## Histories drawn anew, and the operator killed 100 times in a burst, round after round until something does not hold

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::history::Kind;
+
 /// A move: what, and two numbers that say how. All zeros: what would happen anyway.
 pub type Move = [u16; 3];
 
@@ -26,16 +28,19 @@ impl Rng {
     }
 }
 
-/// The moves of one seed.
-pub fn moves(seed: u64, ticks: usize) -> Vec<Move> {
-    let mut rng = Rng::new(seed);
+/// Moves of a history, before the calm.
+const MOVES: usize = 250;
+
+/// The moves of one seed. Each kind has histories of its own.
+pub fn of(kind: Kind, seed: u64) -> Vec<Move> {
+    let mut rng = Rng::new(seed * 4 + kind as u64);
     // Some histories are calm with a fault here and there, others are all trouble.
     let quiet = [30, 60, 85][(rng.next() % 3) as usize];
     let mut random = |_| match rng.below(100) {
         roll if roll < quiet => [0; 3],
         _ => [rng.next() as u16, rng.next() as u16, rng.next() as u16],
     };
-    (0..ticks).map(&mut random).collect()
+    (0..MOVES).map(&mut random).collect()
 }
 
 /// How long a shorter story is looked for.
