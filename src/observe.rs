@@ -1,10 +1,12 @@
 //! Gathers what the planner decides on. Reads only, and keeps what the round finds out on its way.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::accounts::Session;
 use crate::act::World;
 use crate::api::TerraformCloudRole;
 use crate::boottime::BootInstant;
@@ -17,6 +19,9 @@ use crate::secret;
 pub struct Round {
     /// The role, from the last read or write.
     pub role: TerraformCloudRole,
+    /// Its config, as it was known when the round began; none where it was not read. One round asks one host, as one account: what
+    /// one says is nothing to go by at another.
+    pub session: Option<Arc<Session>>,
     /// Its Secret, from the last read or write after the role's first read.
     pub secret: Secret,
     /// What the round found out or did.
@@ -58,8 +63,10 @@ impl Round {
         place: Namespace,
     ) -> Result<Option<Round>, ClusterError> {
         let Some(role) = world.cluster.get::<TerraformCloudRole>(namespace, name).await? else { return Ok(None) };
+        let session = world.accounts.session(&role.config_key());
         let mut round = Round {
             role,
+            session,
             secret: Secret::Absent,
             facts: Facts::default(),
             trouble: None,
@@ -102,8 +109,7 @@ impl Round {
 
     /// All that the planner looks at.
     pub fn observed(&self, world: &World) -> Observed {
-        let key = self.role.config_key();
-        let session = world.accounts.session(&key);
+        let session = self.session.as_ref();
         let mut random = [0; 20];
         // Without randomness no attempt can be named: the zeros would be used twice. The kernel's source does not fail once it is up.
         let random_is_there = (world.random)(&mut random);
@@ -117,11 +123,11 @@ impl Round {
             role: self.role.clone(),
             namespace_going: self.namespace.going,
             namespace_labels: self.namespace.labels.clone(),
-            config: session.as_ref().map(|session| session.observed(&key)),
+            config: session.map(|session| session.observed(&self.role.config_key())),
             secret: self.secret.clone(),
             facts: self.facts.clone(),
             trouble,
-            now: session.as_ref().and_then(|session| session.now()),
+            now: session.and_then(|session| session.now()),
             api_now: world.cluster.now(),
             wall: Timestamp::now(),
             nonce: Nonce { attempt: attempt(name.try_into().unwrap_or_default()), seconds },

@@ -30,8 +30,7 @@ pub async fn release(world: &World, round: &mut Round, slot: Option<&Subject>) -
     // The config may be gone already; the records still say where the slot is.
     let status = round.role.status.clone().unwrap_or_default();
     let recorded = status.predecessors.first().or(status.unsettled.first().map(|u| &u.record)).map(|r| r.host.clone());
-    let session = world.accounts.session(&round.role.config_key());
-    let host = recorded.or_else(|| session.map(|session| session.terms.host.clone()));
+    let host = recorded.or_else(|| round.session.as_ref().map(|session| session.terms.host.clone()));
     if let (Some(subject), Some(host)) = (slot, host) {
         let subject = subject.to_string();
         let released = world.cluster.release_slot(&world.own_namespace, (&host, &subject), round.uid()).await;
@@ -71,7 +70,7 @@ async fn write_finalizers(world: &World, round: &mut Round, finalizers: &[String
 
 /// Takes the slot's Lease, or finds out who holds it. A holder that is gone holds nothing.
 pub async fn reserve(world: &World, round: &mut Round, subject: &Subject) -> After {
-    let Some(session) = world.accounts.session(&round.role.config_key()) else { return After::Observe };
+    let Some(session) = round.session.clone() else { return After::Observe };
     let (host, subject) = (session.terms.host.clone(), subject.to_string());
     let slot = (host.as_str(), subject.as_str());
     let me = SlotHolder { uid: round.uid().to_owned(), role: format!("{}/{}", round.namespace(), round.name()) };

@@ -36,13 +36,6 @@ pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
         round.facts.gone.insert(order.attempt.clone());
         return After::Plan;
     };
-    // The config may have moved since the intent was written: what was written down of the token would not be so.
-    let intended = round.role.status.as_ref().and_then(|s| s.intent.as_ref()).map(|intent| intent.record.host.clone());
-    let host = world.accounts.session(&round.role.config_key()).map(|session| session.terms.host.clone());
-    if host != intended {
-        round.facts.gone.insert(order.attempt.clone());
-        return After::Plan;
-    }
     let begun = round.begun_at.unwrap_or_else(BootInstant::now);
     let minted = match mint(&in_time(world, &client, begun), order).await {
         Ok(minted) => minted,

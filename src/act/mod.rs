@@ -159,8 +159,7 @@ fn tfc_slot(subject: &Subject) -> Option<tfc::Slot> {
 impl World {
     /// The client of a role's config, as long as this process may use it.
     fn client(&self, round: &mut Round) -> Option<tfc::Client> {
-        let session = self.accounts.session(&round.role.config_key());
-        let client = session.and_then(|session| session.client.clone());
+        let client = round.session.as_ref().and_then(|session| session.client.clone());
         if client.is_none() {
             round.fail(TroubleKind::Unauthorized, "the config can't be used at the moment".into());
         }

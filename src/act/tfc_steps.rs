@@ -18,8 +18,7 @@ pub async fn resolve(world: &World, round: &mut Round, question: &TeamQuestion) 
         TeamQuestion::Id(id) => client.team(Class::First, id).await,
         TeamQuestion::Named { organization, name } => client.team_named(Class::First, organization, name).await,
     };
-    let session = world.accounts.session(&round.role.config_key());
-    match (found, session) {
+    match (found, round.session.clone()) {
         (Ok(team), Some(session)) => {
             let asked = match question {
                 TeamQuestion::Named { organization, .. } => Some(organization.clone()),
@@ -46,8 +45,7 @@ pub async fn resolve(world: &World, round: &mut Round, question: &TeamQuestion) 
 pub async fn inspect(world: &World, round: &mut Round, inspection: &Inspection) -> After {
     let Some(client) = world.client(round) else { return After::Plan };
     if !matches!(inspection, Inspection::Token(_)) {
-        let session = world.accounts.session(&round.role.config_key());
-        round.facts.looked_at = session.and_then(|session| session.now());
+        round.facts.looked_at = round.session.as_ref().and_then(|session| session.now());
     }
     let result = match inspection {
         Inspection::Slot(subject) => look(&client, subject).await.map(|slot| round.facts.slot = Some(slot)),
@@ -87,7 +85,7 @@ async fn show(world: &World, round: &mut Round, client: &Client, id: &str) -> Re
     let shown = match client.show(Class::Revocation, id).await {
         Ok(info) => marked(world, round, info).map_or(Shown::Foreign, Shown::Ours),
         // The user sees all its own tokens: what it does not see does not exist.
-        Err(error) if error.kind == tfc::Kind::Hidden => match is_its_own_user(world, round) {
+        Err(error) if error.kind == tfc::Kind::Hidden => match is_its_own_user(round) {
             true => Shown::Gone,
             false => Shown::Hidden,
         },
@@ -97,9 +95,8 @@ async fn show(world: &World, round: &mut Round, client: &Client, id: &str) -> Re
     Ok(())
 }
 
-fn is_its_own_user(world: &World, round: &Round) -> bool {
-    let session = world.accounts.session(&round.role.config_key());
-    let account = session.as_ref().and_then(|session| session.account.as_ref().ok());
+fn is_its_own_user(round: &Round) -> bool {
+    let account = round.session.as_ref().and_then(|session| session.account.as_ref().ok());
     let subject = round.role.status.as_ref().and_then(|s| s.subject_id.as_ref());
     round.role.spec.user.is_some()
         && account.is_some_and(|a| a.kind == AccountKind::User && subject.is_none_or(|subject| *subject == a.id))
@@ -107,9 +104,8 @@ fn is_its_own_user(world: &World, round: &Round) -> bool {
 
 /// All tokens of the subject that carry this role's marker.
 async fn walk(world: &World, round: &mut Round, client: &Client, subject: &Subject) -> Result<(), tfc::Error> {
-    let session = world.accounts.session(&round.role.config_key());
-    let account = session.as_ref().and_then(|s| Some((s.terms.host.clone(), s.account.as_ref().ok()?.id.clone())));
-    let (Some((host, account)), Some(scope)) = (account, scope(world, round, client, subject).await?) else {
+    let account = round.session.as_ref().and_then(|s| Some((s.terms.host.clone(), s.account.as_ref().ok()?.id.clone())));
+    let (Some((host, account)), Some(scope)) = (account, scope(round, client, subject).await?) else {
         round.facts.walk = Some(Walk::default());
         return Ok(());
     };
@@ -126,7 +122,6 @@ async fn walk(world: &World, round: &mut Round, client: &Client, subject: &Subje
 }
 
 async fn scope(
-    world: &World,
     round: &Round,
     client: &Client,
     subject: &Subject,
@@ -137,7 +132,7 @@ async fn scope(
         Subject::Team(id) => id,
         Subject::TeamLegacy(_) | Subject::Organization(_) => return Ok(None),
     };
-    let Some(session) = world.accounts.session(&key) else { return Ok(None) };
+    let Some(session) = &round.session else { return Ok(None) };
     let named = round.role.spec.team.as_ref().and_then(|team| team.organization.clone());
     if let Some(name) = named.or_else(|| organization_of(&session.observed(&key), id).map(str::to_owned)) {
         return Ok(Some(ListScope::Organization { name }));

@@ -108,7 +108,7 @@ async fn rounds(host: Host<'_>, at: (&str, &str), uid: &str, mut entry: Entry) -
         round.trouble = remaining(&entry, &tried);
         round.failures = entry.failures;
         round.swept = swept;
-        match steps(host, &mut round, tried.epoch).await {
+        match steps(host, &mut round).await {
             Ended::Rest(rest) => {
                 point_again(host, uid, swept && round.trouble.is_some());
                 return settle(host, uid, entry, round, rest, tried).await;
@@ -139,10 +139,10 @@ enum Ended {
     Done,
 }
 
-async fn steps(host: Host<'_>, round: &mut Round, epoch: Option<u64>) -> Ended {
+async fn steps(host: Host<'_>, round: &mut Round) -> Ended {
     for _ in 0..MOST_STEPS {
-        // What one host or account said is nothing to go by at another; what was minted is recorded all the same.
-        if !is_unrecorded(round) && epoch_of(round, host) != epoch {
+        // What was minted is recorded, whatever its config says by now.
+        if !is_unrecorded(round) && has_new_config(round, host) {
             return Ended::Changed;
         }
         let observed = round.observed(host.world);
@@ -229,15 +229,20 @@ fn is_unrecorded(round: &Round) -> bool {
     round.facts.minted.is_some() && round.facts.minted.as_ref() != recorded
 }
 
-fn epoch_of(round: &Round, host: Host<'_>) -> Option<u64> {
-    host.world.accounts.session(&round.role.config_key()).map(|session| session.epoch)
+fn has_new_config(round: &Round, host: Host<'_>) -> bool {
+    let session = host.world.accounts.session(&round.role.config_key());
+    session.map(|session| session.epoch) != epoch_of(round)
+}
+
+fn epoch_of(round: &Round) -> Option<u64> {
+    round.session.as_ref().map(|session| session.epoch)
 }
 
 fn tried(round: &Round, host: Host<'_>) -> Tried {
     Tried {
         generation: round.role.metadata.generation,
         wishes: wishes(&round.observed(host.world)),
-        epoch: epoch_of(round, host),
+        epoch: epoch_of(round),
         going: round.role.metadata.deletion_timestamp.is_some(),
     }
 }

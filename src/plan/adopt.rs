@@ -53,7 +53,13 @@ pub fn plan(o: &Observed) -> Option<Step> {
 
 /// What the Secret says of the attempt that is open, as far as it counts.
 pub fn begun(o: &Observed, held: &Held) -> Option<Held> {
-    let intent = status(o)?.intent.as_ref().filter(|i| i.record.attempt == held.attempt)?;
+    let status = status(o)?;
+    let intent = status.intent.as_ref().filter(|i| i.record.attempt == held.attempt)?;
+    // A token of a former attempt that somebody gave the name of this one.
+    let mut recorded = status.current.iter().chain(&status.predecessors);
+    if recorded.any(|r| r.attempt != held.attempt && r.token_id.as_ref() == Some(&held.token_id)) {
+        return None;
+    }
     Some(if source(o, held) == Source::Reply { held.clone() } else { as_begun(held, intent) })
 }
 

@@ -137,7 +137,7 @@ pub fn next_wake(o: &Observed, terms: Option<&Terms>, now: Timestamp) -> Option<
     let ends = current.into_iter().flat_map(|c| [&c.revoke_at, &c.expires_at]);
     let predecessors = status.predecessors.iter().flat_map(|p| [&p.revoke_at, &p.expires_at]);
     let landed = status.predecessors.iter().filter_map(|p| landed_at(o, p));
-    let kept = status.predecessors.iter().filter(|p| is_in_secret(o, &p.attempt)).filter_map(|p| put_back_at(o, p));
+    let kept = status.predecessors.iter().filter(|p| is_recorded_in_secret(o, p)).filter_map(|p| put_back_at(o, p));
     let unsettled = status.unsettled.iter().filter_map(|u| Some(terms::plus(u.since.as_ref()?.0, o.settling_time)));
     // What became ripe after this round's look needs another one.
     let unseen = o.facts.looked_at.is_some_and(|looked| unsettled.clone().any(|at| looked < at && at <= now));
@@ -301,13 +301,13 @@ fn is_due(o: &Observed, predecessor: &Record, now: Timestamp) -> bool {
     let asked = over || going || book::asked(o).revoke;
     asked
         && landed_at(o, predecessor).is_none_or(|at| at <= now || at > terms::plus(now, o.settling_time))
-        && (!is_in_secret(o, &predecessor.attempt) || is_put_back(o, predecessor))
+        && (!is_recorded_in_secret(o, predecessor) || is_put_back(o, predecessor))
 }
 
 /// It stands in the Secret, and has been due for so long that no write of ours can have brought it there: somebody put it back, and
 /// would keep it for good if that held its revocation up.
 fn is_put_back(o: &Observed, predecessor: &Record) -> bool {
-    is_in_secret(o, &predecessor.attempt) && put_back_at(o, predecessor).zip(o.now).is_some_and(|(at, now)| at <= now)
+    is_recorded_in_secret(o, predecessor) && put_back_at(o, predecessor).zip(o.now).is_some_and(|(at, now)| at <= now)
 }
 
 fn put_back_at(o: &Observed, predecessor: &Record) -> Option<Timestamp> {
@@ -325,14 +325,26 @@ fn is_ripe(o: &Observed, attempt: &Intent, now: Timestamp) -> bool {
     let since = attempt.since.as_ref().map_or(Timestamp::MIN, |t| t.0);
     // A look from before shows nothing of what landed after it.
     let known_until = o.facts.looked_at.map_or(now, |looked| looked.min(now));
-    terms::plus(since, o.settling_time) <= known_until && !is_in_secret(o, &attempt.record.attempt)
+    terms::plus(since, o.settling_time) <= known_until && !is_recorded_in_secret(o, &attempt.record)
 }
 
-pub fn is_in_secret(o: &Observed, attempt: &str) -> bool {
+/// The Secret holds this attempt's token, or may: by the attempt or by the id, of which a tenant can have written one wrongly.
+pub fn is_in_secret(o: &Observed, attempt: &str, token_id: Option<&str>) -> bool {
     let Secret::Ours(secret) = &o.secret else { return false };
     // Somebody removed the record: it may be any.
     let Some(record) = &secret.record else { return true };
-    record.held.as_ref().is_some_and(|held| held.attempt == attempt)
+    record.held.as_ref().is_some_and(|held| held.attempt == attempt) || token_id.is_some_and(|id| holds(o, id))
+}
+
+/// The Secret says that it holds the token of this id.
+pub fn holds(o: &Observed, token_id: &str) -> bool {
+    let Secret::Ours(secret) = &o.secret else { return false };
+    let held = secret.record.as_ref().and_then(|record| record.held.as_ref());
+    held.is_some_and(|held| held.token_id == token_id)
+}
+
+fn is_recorded_in_secret(o: &Observed, record: &Record) -> bool {
+    is_in_secret(o, &record.attempt, record.token_id.as_deref())
 }
 
 /// The config's account can see the subject at the record's host, so its answers count.

@@ -114,7 +114,7 @@ pub fn holds(o: &Observed, token: &SlotToken, record: &Record) -> bool {
 /// The slot holds what this attempt made.
 pub fn made_by(o: &Observed, token: &SlotToken, attempt: &Intent) -> bool {
     // A later mint of ours may expire earlier, by its random seconds, and look as if the server had cut this attempt's.
-    if current(o).is_some_and(|c| c.attempt != attempt.record.attempt && c.token_id.as_ref() == Some(&token.id)) {
+    if is_anothers(o, token, &attempt.record.attempt) {
         return false;
     }
     made_after(
@@ -151,7 +151,12 @@ pub fn is_twin(o: &Observed, token: &SlotToken, record: &Record) -> bool {
     let same = token.expires_at.is_some() && token.expires_at == record.expires_at.as_ref().map(|t| t.0);
     // The config may have changed hands since. Whose account it was is our own word only where the mint's reply came.
     let then = record.source == Source::Reply && token.created_by.as_ref() == Some(&record.account);
-    same && (then || made_by_us(o, token))
+    same && !is_anothers(o, token, &record.attempt) && (then || made_by_us(o, token))
+}
+
+/// It is the token in the Secret, made by another attempt than this one.
+fn is_anothers(o: &Observed, token: &SlotToken, attempt: &str) -> bool {
+    current(o).is_some_and(|c| c.attempt != attempt && c.token_id.as_ref() == Some(&token.id))
 }
 
 /// The Secret's annotation announced this mint: what is left of it where the status was wiped.

@@ -51,9 +51,10 @@ pub fn is_missing(o: &Observed, record: &Record) -> bool {
     is_absent(o, record, |token| is_of(record, token))
 }
 
-/// The same for the token in the Secret, whose twin does not make up for it. A wrong id, which a tenant can have written, costs no more than a mint.
+/// The same for the token in the Secret, whose twin does not make up for it. A wrong id or attempt, which a tenant can have written, costs
+/// no more than a mint.
 pub fn is_current_missing(o: &Observed, current: &Record) -> bool {
-    is_absent(o, current, |token| current.token_id.as_ref() == Some(&token.id))
+    is_absent(o, current, |token| current.token_id.as_ref() == Some(&token.id) && current.attempt == token.attempt)
 }
 
 fn is_absent(o: &Observed, record: &Record, is_it: impl Fn(&MarkedToken) -> bool) -> bool {
@@ -95,5 +96,6 @@ fn is_of(record: &Record, token: &MarkedToken) -> bool {
 fn is_ripe(o: &Observed, token: &MarkedToken, now: Timestamp) -> bool {
     let landed = terms::plus(token.issued_at, o.settling_time) <= now;
     let twin = status(o).and_then(|s| s.current.as_ref()).is_some_and(|c| c.attempt == token.attempt);
-    !token.used && landed && (twin || !settle::is_in_secret(o, &token.attempt))
+    let stands = if twin { settle::holds(o, &token.id) } else { settle::is_in_secret(o, &token.attempt, Some(&token.id)) };
+    !token.used && landed && !stands
 }

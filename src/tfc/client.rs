@@ -155,7 +155,8 @@ impl Client {
     /// Makes a token that leaves its owner's others alone. It is sent once (again only after a 429). `expires_at` is cut to the second.
     ///
     /// # Errors
-    /// `Ambiguous` if a token may exist that nobody has; the error names its id where the reply did.
+    /// `Ambiguous` if a token may exist that nobody has; the error names its id where the reply did. Also where the description is taken
+    /// (a team's tokens have different ones): no two requests have the same, so something on the way sent this one twice.
     pub async fn mint(
         &self,
         class: Class,
@@ -167,7 +168,10 @@ impl Client {
             "type": "authentication-tokens",
             "attributes": { "description": description, "expired-at": whole_seconds(expires_at) },
         }});
-        self.create(class, owner.path()?, body).await
+        self.create(class, owner.path()?, body).await.map_err(|error| match error.kind {
+            Kind::Rejected if error.words.contains("already been taken") => Error { kind: Kind::Ambiguous, ..error },
+            _ => error,
+        })
     }
 
     /// Makes a slot's token, which kills the one before. Else as [`Client::mint`].

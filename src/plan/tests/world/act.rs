@@ -124,6 +124,9 @@ impl World {
         }
         let team = ResolvedTeam { id: "team-1".into(), organization: "acme".into(), name: "apps".into() };
         if let Some(config) = &mut self.config_of_mut(hand).config {
+            config.teams.push(team.clone());
+        }
+        if let Some(config) = &mut self.hands[hand].round().config {
             config.teams.push(team);
         }
         After::Plan
@@ -174,7 +177,7 @@ impl World {
         if matches!(self.fault(), Fault::Lost | Fault::ReplyLost | Fault::Late | Fault::Refused) {
             return self.fail(hand, TroubleKind::Cluster);
         }
-        let Some(host) = self.config_of(hand).config.as_ref().map(|config| config.host.clone()) else {
+        let Some(host) = self.hands[hand].round().config.as_ref().map(|config| config.host.clone()) else {
             return After::Observe;
         };
         let me = self.hands[hand].round().role.metadata.uid.clone().unwrap_or_default();

@@ -33,6 +33,11 @@ impl Ledger {
     pub fn forget(&mut self, role: usize) {
         self.lost.extend(self.begun.iter().filter(|(_, its)| **its == role).map(|(attempt, _)| attempt.clone()));
     }
+
+    /// No record knows of this attempt any more, and that is nobody's mistake.
+    fn is_forgotten(&self, attempt: &str) -> bool {
+        self.lost.contains(attempt) || self.abandoned.contains(attempt)
+    }
 }
 
 impl World {
@@ -40,9 +45,10 @@ impl World {
     pub fn check(&mut self) {
         for at in 0..self.cluster.secrets.len() {
             let Some(secret) = self.cluster.secrets[at].as_ref().filter(|secret| !secret.tampered) else { continue };
-            // Without an owner and without a record it is nobody's.
-            let owned = secret.owner.as_ref().map_or(secret.record.is_some(), |uid| self.cluster.role_lives(uid));
-            let value = secret.value.as_deref().filter(|_| owned);
+            // Without an owner it is that role's which its record names; without both it is nobody's.
+            let its = secret.owner.as_ref().or(secret.record.as_ref().map(|record| &record.role_uid));
+            let owned = its.is_some_and(|uid| self.cluster.role_lives(uid));
+            let value = secret.value.as_deref().filter(|_| owned && secret.restored != secret.value);
             let Some(token) = value.and_then(|id| self.tfc.token(id)) else { continue };
             let (revoked, id) = (token.end == Some(End::Revoked), token.id.clone());
             self.must(!revoked, || format!("Secret {at} holds {id}, which was revoked"));
@@ -252,7 +258,8 @@ impl World {
         let slot = self.slot_token();
         let theirs = slot.is_some_and(|token| token.maker.is_none());
         let forgotten =
-            slot.and_then(|t| t.maker.as_ref()).is_some_and(|(_, attempt)| self.ledger.lost.contains(attempt));
+            slot.and_then(|t| t.maker.as_ref()).is_some_and(|(_, attempt)| self.ledger.is_forgotten(attempt));
+        let others_now = status.predecessors.iter().any(is_by_another);
         let others = self
             .cluster
             .leases
@@ -261,7 +268,7 @@ impl World {
         let moved = status.subject_id.as_deref() == Some("user-7");
         said(RoleReason::NotPermitted) && moved
             || said(RoleReason::TakenOver) && (theirs || forgotten)
-            || said(RoleReason::SlotOccupied) && (theirs || forgotten)
+            || said(RoleReason::SlotOccupied) && (theirs || forgotten || others_now)
             || said(RoleReason::Conflict) && others
     }
 
@@ -330,8 +337,12 @@ impl World {
 /// What was minted while the config pointed elsewhere, or for the account that it had then: nobody can prove that it is dead before it
 /// expires.
 fn is_out_of_sight(record: &Record) -> bool {
-    let by_another = record.account == "user-7" && record.source == Source::Secret && is_slot(&record.subject);
-    record.host != HOST || record.subject == "users/user-7" || by_another
+    record.host != HOST || record.subject == "users/user-7" || is_by_another(record)
+}
+
+/// By what the Secret said, the account that the config had for a while made this slot's token.
+fn is_by_another(record: &Record) -> bool {
+    record.account == "user-7" && record.source == Source::Secret && is_slot(&record.subject)
 }
 
 /// Whether a role waits for an expiry because of those.

@@ -28,7 +28,7 @@ impl Role {
 }
 
 /// The Secret of the role of the same index.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ApiSecret {
     pub uid: String,
     pub rv: u64,
@@ -40,6 +40,8 @@ pub struct ApiSecret {
     pub value: Option<String>,
     /// A tenant put value and record together as they are: what stands here is the tenant's doing.
     pub tampered: bool,
+    /// A former value that a tenant put back: it stays the tenant's doing, also where the operator writes the rest around it anew.
+    pub restored: Option<String>,
 }
 
 /// UID and resourceVersion.
@@ -149,7 +151,7 @@ impl Cluster {
         let rv = self.bump();
         let uid = format!("foreign-{rv}");
         self.secrets[at] =
-            Some(ApiSecret { uid, rv, owner: None, record: None, pending: None, value: None, tampered: true });
+            Some(ApiSecret { uid, rv, tampered: true, ..ApiSecret::default() });
     }
 
     /// What the role's Secret is to it, as `secret::view` has it.
@@ -253,9 +255,8 @@ impl Cluster {
             rv,
             owner: Some(write.by.0.clone()),
             record: Some(record.clone()),
-            pending: None,
             value,
-            tampered: false,
+            ..ApiSecret::default()
         });
         Reply::Done
     }

@@ -22,11 +22,6 @@ impl World {
             self.hands[hand].facts().gone.insert(order.attempt);
             return After::Plan;
         };
-        let intended = self.hands[hand].round().role.status.as_ref().and_then(|s| s.intent.as_ref());
-        if intended.is_none_or(|intent| intent.record.host != caller.host) {
-            self.hands[hand].facts().gone.insert(order.attempt);
-            return After::Plan;
-        }
         let role = self.hands[hand].round().role.metadata.uid.clone().unwrap_or_default();
         let subject = order.subject.to_string();
         let refusal = match self.fault() {
@@ -54,11 +49,7 @@ impl World {
             self.say(|| format!("{hand}: TFC made {id} for {}", order.attempt));
             match fault {
                 // A proxy sent it twice. A team's second token is refused for its description, and it is that reply that arrives.
-                Fault::Doubled if subject.starts_with("teams/") && !order.subject.is_slot() => {
-                    self.tfc.token_mut(&id).expect("made").twin = true;
-                    self.hands[hand].facts().gone.insert(order.attempt);
-                    return self.fail(hand, TroubleKind::Rejected);
-                }
+                Fault::Doubled if subject.starts_with("teams/") && !order.subject.is_slot() => {}
                 Fault::Doubled => {
                     let twin = self.tfc.mint(&caller, &role, &order, self.clock);
                     for id in [&id, &twin] {

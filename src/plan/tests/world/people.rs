@@ -182,6 +182,7 @@ impl World {
             _ => {
                 secret.tampered = true;
                 if let Some(old) = &old {
+                    secret.restored = old.value.clone().filter(|value| secret.value.as_ref() != Some(value));
                     (secret.record, secret.value) = (old.record.clone(), old.value.clone());
                 }
             }

@@ -8,7 +8,7 @@ use super::rules::Rule;
 use super::tfc::Caller;
 use super::{SENT_WITHIN, World};
 use crate::api::{Answers, SecretRecord, TerraformCloudRole, TerraformCloudRoleStatus};
-use crate::plan::observed::{Facts, Observed, Secret, Trouble, TroubleKind};
+use crate::plan::observed::{Config, Facts, Observed, Secret, Trouble, TroubleKind};
 use crate::plan::step::{Note, Order, Rest, Revocation, Step};
 use crate::plan::{plan, wishes};
 
@@ -56,6 +56,8 @@ pub struct Minted {
 pub struct Round {
     pub role: TerraformCloudRole,
     pub rv: u64,
+    /// Its config, as it was when the round began.
+    pub config: Option<Config>,
     pub secret: Secret,
     pub facts: Facts,
     pub trouble: Option<Trouble>,
@@ -205,6 +207,7 @@ impl World {
         let round = Round {
             role,
             rv,
+            config: config.config.clone(),
             secret: Secret::Absent,
             facts: Facts::default(),
             trouble: None,
@@ -245,11 +248,9 @@ impl World {
 
     fn observe(&mut self, hand: usize) -> Observed {
         let mut o = self.template.clone();
-        let config = self.config_of(hand);
-        (o.config, o.now) = (config.config.clone(), None);
-        if config.config.is_some() && config.clock_known {
-            o.now = Some(t(self.clock));
-        }
+        o.config = self.hands[hand].round().config.clone();
+        let knows_time = o.config.is_some() && self.config_of(hand).clock_known;
+        o.now = knows_time.then(|| t(self.clock));
         o.api_now = Some(t(self.clock + self.api_off));
         o.wall = t(self.clock + self.wall_off);
         o.namespace_going = self.cluster.namespace_going;
@@ -364,10 +365,10 @@ impl World {
 
     /// Who asks TFC for this role; `None` where its config can't be used.
     pub fn caller(&mut self, hand: usize) -> Option<Caller> {
-        let config = self.config_of(hand).config.as_ref();
+        let config = self.hands[hand].round().config.clone();
         let caller = config.and_then(|config| {
-            let account = config.account.as_ref().ok()?.clone();
-            Some(Caller { host: config.host.clone(), account })
+            let account = config.account.ok()?;
+            Some(Caller { host: config.host, account })
         });
         if caller.is_none() {
             self.fail(hand, TroubleKind::Unauthorized);
