@@ -60,7 +60,7 @@ pub fn begun(o: &Observed, held: &Held) -> Option<Held> {
     if recorded.any(|r| r.attempt != held.attempt && r.token_id.as_ref() == Some(&held.token_id)) {
         return None;
     }
-    Some(if source(o, held) == Source::Reply { held.clone() } else { as_begun(held, intent) })
+    Some(if source(o, held) == Source::Reply { held.clone() } else { as_begun(held, intent, o.now) })
 }
 
 /// A former token whose time has come: whoever put it back keeps it by that no longer.
@@ -131,10 +131,13 @@ pub fn confirmed(o: &Observed, held: &Held) -> Confirmed {
 }
 
 /// A token is forgotten at its expiry, and tenants can write the annotation: what counts is what was asked for, and TFC never gives
-/// more.
-pub fn as_begun(held: &Held, intent: &Intent) -> Held {
+/// more. Nor was it issued before it was begun, or after now: no list would count as later than what is yet to come.
+pub fn as_begun(held: &Held, intent: &Intent, now: Option<Timestamp>) -> Held {
     let expires_at = intent.requested_expiry.clone().or_else(|| held.expires_at.clone());
-    Held { expires_at, ..held.clone() }
+    let said = held.issued_at.as_ref().map(|t| t.0);
+    let issued_at = said.max(intent.since.as_ref().map(|t| t.0));
+    let issued_at = now.map_or(issued_at, |now| Some(issued_at.map_or(now, |at| at.min(now))));
+    Held { issued_at: issued_at.map(book::time), expires_at, ..held.clone() }
 }
 
 fn dated(held: &Held, issued_at: Timestamp, expires_at: Option<Timestamp>) -> Held {

@@ -83,7 +83,7 @@ fn take_back(o: &Observed) -> Option<Step> {
                     // Nobody would ask again whether it is this role's.
                     Confirmed::Ask if book::is_slot(&held.subject) => return Some(wait_for_config(o)),
                     Confirmed::Ask => {
-                        let held = open.map_or_else(|| held.clone(), |open| adopt::as_begun(held, open));
+                        let held = open.map_or_else(|| held.clone(), |open| adopt::as_begun(held, open, o.now));
                         return Some(book::adopt(o, secret, &held, Source::Secret, now));
                     }
                     Confirmed::No => {}

@@ -175,8 +175,15 @@ fn predecessor_fate(o: &Observed, predecessor: &Record) -> Fate {
         Some(Shown::Ours(token)) if token.attempt == predecessor.attempt => Fate::Open,
         // The Secret's annotation named something else. The marker will find the real one.
         Some(Shown::Ours(_) | Shown::Foreign | Shown::Gone) if predecessor.source == Source::Secret => Fate::Misnamed,
+        Some(Shown::Hidden) if predecessor.source == Source::Secret && is_another(o, predecessor) => Fate::Misnamed,
         _ => Fate::Open,
     }
+}
+
+/// A list shows this attempt's token, and it is not the one that the record names.
+fn is_another(o: &Observed, record: &Record) -> bool {
+    let listed = o.facts.walk.as_ref().and_then(|walk| marked(walk, record));
+    listed.is_some_and(|token| record.token_id.as_ref() != Some(&token.id))
 }
 
 /// A 404 is a proof for whoever can see the subject: the same user, or a caller to whom the organization's tokens were listed

@@ -26,6 +26,14 @@ fn an_attempt_that_tfc_does_not_confirm_is_not_adopted() {
 }
 
 #[test]
+fn a_former_token_does_not_become_the_open_attempts_by_its_name() {
+    let renamed = || role().current("a0").intent("a1", 0).secret_holds("a1").held(|h| h.token_id = "at-a0".into());
+    assert_eq!(renamed().plan(), Step::Inspect(Inspection::Token("at-a0".into())));
+    let begun = renamed().shown("at-a0", shown_ours("a0")).begins();
+    assert!(begun.unsettled.iter().any(|u| u.record.attempt == "a1"), "its own fate is still open: {begun:?}");
+}
+
+#[test]
 fn another_subjects_token_in_the_annotation_is_not_asked_for() {
     for subject in ["organizations/other", "teams/team-1/legacy", "users/user-2", "nonsense"] {
         let edited = role().current("a0").secret_holds("a1").held(|h| h.subject = subject.into());

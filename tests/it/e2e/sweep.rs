@@ -39,6 +39,18 @@ async fn the_twin_of_a_mint_that_was_delivered_twice_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_teams_mint_that_was_delivered_twice_is_found_without_a_sweep() {
+    let stage = Stage::with(&["--settling-time=2s"]).await;
+    let doubled = stage.tfc.fault(When::post("/teams/*/authentication-tokens").once(), Fault::DuplicateDelivery);
+    stage.role("shop", json!({"team": {"id": stage.ids.apps}, "ttl": "1h"})).await;
+    let id = token_id(&stage.issued("shop").await);
+    assert_eq!(doubled.count(), 1);
+    assert_eq!(stage.tfc.minted().len(), 2, "the first, whose value went with the reply that was lost, and its successor");
+    assert_eq!(stage.alive_become(1).await[0].id, id);
+    stage.told("shop", "Revoked").await;
+}
+
+#[tokio::test]
 async fn a_token_in_use_that_no_record_knows_is_told_of_and_left() {
     let mut stage = Stage::with(&SWEEPING).await;
     stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;

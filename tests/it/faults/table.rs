@@ -46,7 +46,8 @@ const FAULTS: &[Row] = &[
     Row { fault: "a hang: the reply, or the deed, comes when nobody waits any more", afterwards: ONE_TOKEN, within: ThreeMinutes, tests: &[
         "whatever_meets_a_mint_the_role_gets_its_token_and_no_other_lives", "whatever_meets_a_slots_mint_the_slot_holds_what_the_secret_holds"] },
     Row { fault: "a request delivered twice", afterwards: ONE_TOKEN, within: NextSweep, tests: &[
-        "the_twin_of_a_mint_that_was_delivered_twice_is_revoked", "whatever_meets_a_mint_the_role_gets_its_token_and_no_other_lives"] },
+        "the_twin_of_a_mint_that_was_delivered_twice_is_revoked", "a_teams_mint_that_was_delivered_twice_is_found_without_a_sweep",
+        "whatever_meets_a_mint_the_role_gets_its_token_and_no_other_lives"] },
     Row { fault: "TLS and names fail, TFC is away", afterwards: "live tokens stay in use; all goes on when it is back", within: ThreeMinutes, tests: &[
         "a_private_ca_is_trusted_by_the_config_that_names_it", "a_host_whose_name_leads_nowhere_stops_its_own_roles_alone",
         "an_outage_is_probed_by_the_config_and_over_at_once_for_all"] },

@@ -3,6 +3,7 @@
 use super::super::build::t;
 use super::choices::Fault;
 use super::cluster::{Change, On, Reply};
+use super::issue::digest;
 use super::replicas::{After, At};
 use super::rules::Rule;
 use super::{World, slot_key};
@@ -284,7 +285,7 @@ impl World {
         else {
             return After::Observe;
         };
-        if secret.value.as_deref() != Some(current.digest.as_str()) {
+        if secret.value.as_ref().is_none_or(|value| digest(&current.attempt, value) != current.digest) {
             self.hands[hand].facts().value_lost = true;
             return After::Plan;
         }

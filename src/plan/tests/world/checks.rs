@@ -154,11 +154,12 @@ impl World {
         self.must(once, || format!("{attempt} is sent a second time"));
         let round = self.hands[hand].round();
         let going = round.role.metadata.deletion_timestamp.is_some();
+        let takes = |s: &TerraformCloudRoleStatus| s.current.as_ref().is_none_or(|c| c.host != caller.host);
         let told = round
             .role
             .status
             .as_ref()
-            .is_some_and(|s| s.taken_over_by.is_some() || s.current.is_none() && round.role.spec.may_replace());
+            .is_some_and(|s| s.taken_over_by.is_some() || takes(s) && round.role.spec.may_replace());
         let intended = round.role.status.as_ref().and_then(|s| s.intent.as_ref()).map(|i| i.record.host.clone());
         self.must(!going, || format!("{attempt} is minted for a role that goes"));
         self.must(intended.as_ref() == Some(&caller.host), || {
@@ -310,7 +311,8 @@ impl World {
                     && (token.used
                         || self.is_in_no_list_of(by, token)
                         || is_slot(&token.subject)
-                        || token.host != HOST)
+                        || token.host != HOST
+                        || token.subject == "users/user-7")
                 || token.twin && (by_word.contains(attempt) || !self.cluster.role_lives(by) || token.used);
             // What is current stands in the Secret, or nowhere.
             let named = self.cluster.roles.iter().filter_map(|role| role.status()).any(|s| named(s, &token.id));

@@ -13,6 +13,11 @@ use crate::plan::book;
 use crate::plan::observed::{Secret, TroubleKind};
 use crate::plan::step::{Order, Revocation};
 
+/// Salted by the attempt, as the real one.
+pub fn digest(attempt: &str, value: &str) -> String {
+    format!("{attempt} {value}")
+}
+
 impl World {
     pub fn issue(&mut self, hand: usize, order: Order) -> After {
         let before = self.hands[hand].round().facts.slot.clone();
@@ -75,7 +80,7 @@ impl World {
             token_id: id.clone(),
             issued_at: Some(time(token.created)),
             expires_at: Some(time(token.expires)),
-            digest: id.clone(),
+            digest: digest(&order.attempt, &id),
             ..Held::from(&intent.record)
         };
         let record = SecretRecord {

@@ -8,7 +8,7 @@
 use super::choices::{Choice, Fault, History, What};
 use super::rules::Rule;
 use super::run::Start;
-use super::starts::{RIVALS, SLOTS, USERS};
+use super::starts::{ENDS, RIVALS, SLOTS, TEAMS, USERS};
 
 enum Part {
     /// So many turns of the first replica.
@@ -133,6 +133,31 @@ const MENDED: &[(&Start, &str, &str)] = &[
         "0.f3ff9040.0.c00000.0.600000.e03ad8.0.0.0.100000",
     ),
     (&RIVALS, "a slot's token at another host counted as taken over", "9.d3f38000.0.1be9.23cb.266b.e003b8.10436a"),
+    (
+        &USERS,
+        "a config that moved back made another host's list prove a token dead",
+        "40.2ffb3b00.800000.0.800000.800000.0.e06040.200000.200000.50241c.0.0.0.0.100000.0.0.700000.800000.0.800000.800000.e00280.40dbae.800000",
+    ),
+    (
+        &TEAMS,
+        "a mint that was carried out twice, whose second was refused for its description, was forgotten",
+        "1.ffdf3d00.0.0.0.0.0.e07120.0.0.800000.900000.0.0.0.800000.50000.0",
+    ),
+    (
+        &TEAMS,
+        "a former token under the open attempt's name was revoked again and again",
+        "1.dcdd4400.0.0.0.200000.200000.0.200000.200000.200000.200000.200000.606516.401e9e.0.200000.0.0.0.c0b380.0.0",
+    ),
+    (
+        &ENDS,
+        "a former token under the open attempt's name was recorded as its token, and then revoked",
+        "0.ef5ded40.0.4034ec.0.600000.0.903a70.0.c01730.0.600000.0.0.0.300000.10000.0.0.100000.600000.0.a00000.0.904558.0.0.0.c0f2e0",
+    ),
+    (
+        &SLOTS,
+        "the token in use was taken for a former attempt's",
+        "0.dff66600.0.200000.200000.200000.f0ae50.0.0.0.300000.c07d88.0.0.100000",
+    ),
 ];
 
 #[test]
