@@ -53,14 +53,17 @@ pub fn plan(o: &Observed) -> Option<Step> {
 
 /// What the Secret says of the attempt that is open, as far as it counts.
 pub fn begun(o: &Observed, held: &Held) -> Option<Held> {
-    let status = status(o)?;
-    let intent = status.intent.as_ref().filter(|i| i.record.attempt == held.attempt)?;
-    // A token of a former attempt that somebody gave the name of this one.
-    let mut recorded = status.current.iter().chain(&status.predecessors);
-    if recorded.any(|r| r.attempt != held.attempt && r.token_id.as_ref() == Some(&held.token_id)) {
+    let intent = status(o)?.intent.as_ref().filter(|i| i.record.attempt == held.attempt)?;
+    if is_anothers(o, held) {
         return None;
     }
     Some(if source(o, held) == Source::Reply { held.clone() } else { as_begun(held, intent, o.now) })
+}
+
+/// Another attempt made this token, by our own records: somebody wrote its id to this one's name.
+fn is_anothers(o: &Observed, held: &Held) -> bool {
+    let mut recorded = status(o).into_iter().flat_map(|s| s.current.iter().chain(&s.predecessors));
+    recorded.any(|record| record.attempt != held.attempt && record.token_id.as_ref() == Some(&held.token_id))
 }
 
 /// A former token whose time has come: whoever put it back keeps it by that no longer.
@@ -106,7 +109,7 @@ pub enum Confirmed {
 
 /// Whether TFC confirms what the Secret says that it holds.
 pub fn confirmed(o: &Observed, held: &Held) -> Confirmed {
-    match Subject::parse(&held.subject).filter(|subject| is_this_roles(o, held, subject)) {
+    match Subject::parse(&held.subject).filter(|subject| is_this_roles(o, held, subject) && !is_anothers(o, held)) {
         None => Confirmed::No,
         // It has no marker: only who may have it, and holds the slot, has a say in whose it is.
         Some(subject) if subject.is_slot() => match (admission::admit(o), &o.facts.reservation, &o.facts.slot) {

@@ -28,8 +28,7 @@ fn an_attempt_that_tfc_does_not_confirm_is_not_adopted() {
 #[test]
 fn a_former_token_does_not_become_the_open_attempts_by_its_name() {
     let renamed = || role().current("a0").intent("a1", 0).secret_holds("a1").held(|h| h.token_id = "at-a0".into());
-    assert_eq!(renamed().plan(), Step::Inspect(Inspection::Token("at-a0".into())));
-    let begun = renamed().shown("at-a0", shown_ours("a0")).begins();
+    let begun = renamed().begins();
     assert!(begun.unsettled.iter().any(|u| u.record.attempt == "a1"), "its own fate is still open: {begun:?}");
 }
 
@@ -143,4 +142,32 @@ fn an_id_that_is_another_of_this_roles_own_tokens_is_not_taken_for_the_one_recor
     let status = misnamed.shown("at-a1", shown_ours("another")).records();
     assert!(status.predecessors.is_empty());
     assert_eq!(status.unsettled[0].record.attempt, "a1", "its marker finds the real one");
+}
+
+#[test]
+fn a_record_whose_token_the_list_shows_under_another_id_is_looked_for_by_its_marker() {
+    let misnamed = || {
+        let role = role().team("team-1").current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE);
+        role.status(|s| s.predecessors[0].source = Source::Secret).shown("at-a1", Shown::Hidden)
+    };
+    let status = misnamed().walked(&["a2"]).lists_as("a1", "at-real", 0, false).records();
+    assert!(status.predecessors.is_empty());
+    assert_eq!((status.unsettled[0].record.attempt.as_str(), &status.unsettled[0].record.token_id), ("a1", &None));
+    let right = misnamed().walked(&["a1", "a2"]);
+    assert_ne!(right.plan(), Step::Record(Box::new(status), Vec::new()), "the list shows that very id");
+}
+
+#[test]
+fn what_is_found_under_the_open_attempts_name_was_issued_between_its_beginning_and_now() {
+    for (said, recorded) in [(Some(-HOUR), 5), (Some(7), 7), (Some(999 * HOUR), MINUTE), (None, 5)] {
+        let found = role().at(MINUTE).intent("a1", 5).secret_holds("a1").held(|h| h.issued_at = said.map(time));
+        assert_eq!(found.records().current.unwrap().issued_at, Some(time(recorded)), "{said:?}");
+    }
+}
+
+#[test]
+fn a_slots_token_under_a_former_attempts_name_is_not_adopted() {
+    let renamed = role().organization("acme").reserved().current("a2").slot("at-a2").secret_holds("a1");
+    let renamed = renamed.held(|h| h.token_id = "at-a2".into());
+    assert!(!matches!(renamed.plan(), Step::Record(..)), "{:?}", renamed.plan());
 }

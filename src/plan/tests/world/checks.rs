@@ -190,6 +190,14 @@ impl World {
         let role = self.hands[hand].role;
         let uid = self.hands[hand].round().role.metadata.uid.clone().unwrap_or_default();
         let Some(token) = self.tfc.token(&revocation.token_id).cloned() else { return };
+        // Somebody put it back, by the planner's word: what stands there from now on is that somebody's doing.
+        if revocation.put_back {
+            let forged = self.ledger.forged.contains(&role);
+            self.must(forged, || format!("{} is revoked in the Secret into which nobody wrote", token.id));
+            if let Some(secret) = self.cluster.secrets[role].as_mut().filter(|s| s.value.as_ref() == Some(&token.id)) {
+                secret.restored = Some(token.id.clone());
+            }
+        }
         let twice = token.end == Some(End::Revoked) && self.hands[hand].facts().gone.contains(&revocation.attempt);
         self.must(!twice, || format!("{} is revoked twice in one round", token.id));
         if !token.lives() {
@@ -313,7 +321,8 @@ impl World {
                         || is_slot(&token.subject)
                         || token.host != HOST
                         || token.subject == "users/user-7")
-                || token.twin && (by_word.contains(attempt) || !self.cluster.role_lives(by) || token.used);
+                || token.twin
+                    && (by_word.contains(attempt) || !self.cluster.role_lives(by) || token.used || token.host != HOST);
             // What is current stands in the Secret, or nowhere.
             let named = self.cluster.roles.iter().filter_map(|role| role.status()).any(|s| named(s, &token.id));
             token.lives() && !named && !excused && !in_secrets.contains(&token.id) && !recorded.contains(attempt)
