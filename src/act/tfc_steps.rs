@@ -104,7 +104,8 @@ fn is_its_own_user(round: &Round) -> bool {
 
 /// All tokens of the subject that carry this role's marker.
 async fn walk(world: &World, round: &mut Round, client: &Client, subject: &Subject) -> Result<(), tfc::Error> {
-    let account = round.session.as_ref().and_then(|s| Some((s.terms.host.clone(), s.account.as_ref().ok()?.id.clone())));
+    let account =
+        round.session.as_ref().and_then(|s| Some((s.terms.host.clone(), s.account.as_ref().ok()?.id.clone())));
     let (Some((host, account)), Some(scope)) = (account, scope(round, client, subject).await?) else {
         round.facts.walk = Some(Walk::default());
         return Ok(());
@@ -121,11 +122,7 @@ async fn walk(world: &World, round: &mut Round, client: &Client, subject: &Subje
     Ok(())
 }
 
-async fn scope(
-    round: &Round,
-    client: &Client,
-    subject: &Subject,
-) -> Result<Option<ListScope>, tfc::Error> {
+async fn scope(round: &Round, client: &Client, subject: &Subject) -> Result<Option<ListScope>, tfc::Error> {
     let key = round.role.config_key();
     let id = match subject {
         Subject::User(id) => return Ok(Some(ListScope::User { id: id.clone() })),

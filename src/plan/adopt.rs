@@ -6,7 +6,7 @@ use super::admission::{self, Admission};
 use super::observed::{Observed, Reservation, Secret, Shown};
 use super::step::Step;
 use super::subject::{Resolution, Subject};
-use super::{book, inspection, is_finalized, slot, status, subject};
+use super::{book, inspection, is_finalized, settle, slot, status, subject};
 use crate::api::{Held, Intent, Source};
 
 /// Records what the Secret holds, where the status does not know it yet.
@@ -69,7 +69,7 @@ fn is_anothers(o: &Observed, held: &Held) -> bool {
 /// A former token whose time has come: whoever put it back keeps it by that no longer.
 pub fn is_spent(o: &Observed, held: &Held, now: Timestamp) -> bool {
     let former = status(o).and_then(|s| s.predecessors.iter().find(|p| p.attempt == held.attempt));
-    former.is_some_and(|p| p.revoke_at.as_ref().is_some_and(|at| at.0 <= now))
+    former.is_some_and(|p| !settle::may_win(o, p) && p.revoke_at.as_ref().is_some_and(|at| at.0 <= now))
 }
 
 /// What has to be known before the Secret's word on its token counts; `None` where it can't be known at the moment.

@@ -7,7 +7,7 @@ use super::observed::{AccountKind, MarkedToken, Observed, Secret, Shown, SlotTok
 use super::step::{Inspection, Note, Revocation, Step, Withdrawal};
 use super::subject::{self, Subject};
 use super::terms::{self, Life, Terms};
-use super::{book, renew_at, slot, status, sweep};
+use super::{book, current, renew_at, slot, status, sweep};
 use crate::api::{Intent, Record, RoleReason, Source};
 
 /// What expired by the API server's clock this long ago has expired by any. Where TFC's time is known, that alone counts.
@@ -318,7 +318,15 @@ fn is_put_back(o: &Observed, predecessor: &Record) -> bool {
 }
 
 fn put_back_at(o: &Observed, predecessor: &Record) -> Option<Timestamp> {
-    predecessor.revoke_at.as_ref().map(|at| terms::plus(at.0, o.settling_time))
+    let due = predecessor.revoke_at.as_ref().filter(|_| !may_win(o, predecessor))?;
+    Some(terms::plus(due.0, o.settling_time))
+}
+
+/// It was found at TFC, in use, before anybody saw it in the Secret. Once it is seen there it has won, unless another was issued since.
+pub fn may_win(o: &Observed, predecessor: &Record) -> bool {
+    let found = predecessor.revoke_at.as_ref().filter(|_| predecessor.issued_at.is_none());
+    let issued = current(o).and_then(|current| current.issued_at.as_ref());
+    found.is_some_and(|found| issued.is_none_or(|issued| issued < found))
 }
 
 /// From when on no late write of the Secret can bring this token back, even if somebody deletes the Secret: where its minter got

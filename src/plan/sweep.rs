@@ -96,6 +96,7 @@ fn is_of(record: &Record, token: &MarkedToken) -> bool {
 fn is_ripe(o: &Observed, token: &MarkedToken, now: Timestamp) -> bool {
     let landed = terms::plus(token.issued_at, o.settling_time) <= now;
     let twin = status(o).and_then(|s| s.current.as_ref()).is_some_and(|c| c.attempt == token.attempt);
-    let stands = if twin { settle::holds(o, &token.id) } else { settle::is_in_secret(o, &token.attempt, Some(&token.id)) };
+    let stands =
+        if twin { settle::holds(o, &token.id) } else { settle::is_in_secret(o, &token.attempt, Some(&token.id)) };
     !token.used && landed && !stands
 }

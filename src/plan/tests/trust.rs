@@ -166,6 +166,18 @@ fn what_is_found_under_the_open_attempts_name_was_issued_between_its_beginning_a
 }
 
 #[test]
+fn a_token_that_was_found_in_use_has_won_once_the_secret_turns_out_to_hold_it() {
+    let late = || role().served().secret_holds("a1").predecessor("a1", 0).at(HOUR / 2);
+    let found = || late().status(|s| s.predecessors[0].issued_at = None);
+    assert_eq!(found().plan(), Step::Inspect(Inspection::Token("at-a1".into())));
+    let won = found().shown("at-a1", shown_ours("a1")).records();
+    assert_eq!((won.current.unwrap().attempt.as_str(), won.predecessors.len()), ("a1", 0));
+    let passed_over = || found().current("a2").status(|s| s.current.as_mut().unwrap().issued_at = Some(time(0)));
+    assert!(matches!(passed_over().shown("at-a1", shown_ours("a1")).plan(), Step::Begin(_)), "its successor is known");
+    assert!(matches!(late().shown("at-a1", shown_ours("a1")).plan(), Step::Begin(_)), "it was the current one before");
+}
+
+#[test]
 fn a_slots_token_under_a_former_attempts_name_is_not_adopted() {
     let renamed = role().organization("acme").reserved().current("a2").slot("at-a2").secret_holds("a1");
     let renamed = renamed.held(|h| h.token_id = "at-a2".into());

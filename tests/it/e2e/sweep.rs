@@ -45,7 +45,11 @@ async fn a_teams_mint_that_was_delivered_twice_is_found_without_a_sweep() {
     stage.role("shop", json!({"team": {"id": stage.ids.apps}, "ttl": "1h"})).await;
     let id = token_id(&stage.issued("shop").await);
     assert_eq!(doubled.count(), 1);
-    assert_eq!(stage.tfc.minted().len(), 2, "the first, whose value went with the reply that was lost, and its successor");
+    assert_eq!(
+        stage.tfc.minted().len(),
+        2,
+        "the first, whose value went with the reply that was lost, and its successor"
+    );
     assert_eq!(stage.alive_become(1).await[0].id, id);
     stage.told("shop", "Revoked").await;
 }

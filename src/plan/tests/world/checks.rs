@@ -268,6 +268,11 @@ impl World {
         let theirs = slot.is_some_and(|token| token.maker.is_none());
         let forgotten =
             slot.and_then(|t| t.maker.as_ref()).is_some_and(|(_, attempt)| self.ledger.is_forgotten(attempt));
+        // What the Secret says of a slot's token does not tell it from its twin, whose expiry the server cut.
+        let cut_twin = status.current.as_ref().is_some_and(|c| {
+            let cut = |twin: &&Token| c.expires_at.as_ref().is_some_and(|end| end.0 > t(twin.expires));
+            c.source == Source::Secret && slot.filter(|token| token.twin).as_ref().is_some_and(cut)
+        });
         let others_now = status.predecessors.iter().any(is_by_another);
         let others = self
             .cluster
@@ -276,7 +281,7 @@ impl World {
             .any(|uid| *uid != self.cluster.roles[role].uid && self.cluster.role_lives(uid));
         let moved = status.subject_id.as_deref() == Some("user-7");
         said(RoleReason::NotPermitted) && moved
-            || said(RoleReason::TakenOver) && (theirs || forgotten)
+            || said(RoleReason::TakenOver) && (theirs || forgotten || cut_twin)
             || said(RoleReason::SlotOccupied) && (theirs || forgotten || others_now)
             || said(RoleReason::Conflict) && others
     }

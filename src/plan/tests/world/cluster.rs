@@ -150,8 +150,7 @@ impl Cluster {
     pub fn put_foreign(&mut self, at: usize) {
         let rv = self.bump();
         let uid = format!("foreign-{rv}");
-        self.secrets[at] =
-            Some(ApiSecret { uid, rv, tampered: true, ..ApiSecret::default() });
+        self.secrets[at] = Some(ApiSecret { uid, rv, tampered: true, ..ApiSecret::default() });
     }
 
     /// What the role's Secret is to it, as `secret::view` has it.

@@ -158,6 +158,26 @@ const MENDED: &[(&Start, &str, &str)] = &[
         "the token in use was taken for a former attempt's",
         "0.dff66600.0.200000.200000.200000.f0ae50.0.0.0.300000.c07d88.0.0.100000",
     ),
+    (
+        &USERS,
+        "a token in use, found before its late Secret was seen, was revoked in it",
+        "0.737e8600.0.0.0.0.900000.200000.200000.200000.240000.0.200000.506714.200000.200000.1000000.5018d4.0.100000.0",
+    ),
+    (
+        &USERS,
+        "a tenant's time of issue kept a list from proving a token gone",
+        "4.5b5d6e40.600000.0.0.10000.0.0.506892.200000.0.0.600000.0.30000.0.c01450.f09a00",
+    ),
+    (
+        &TEAMS,
+        "a record that a tenant gave another token's id kept a role from going",
+        "1.dcdd4400.0.0.0.0.200000.0.200000.200000.200000.200000.200000.400000.0.0.200000.0.0.500000.c0b380.310000.0.0.0.0",
+    ),
+    (
+        &SLOTS,
+        "a slot's former value under the live token's id was adopted",
+        "0.7fffa000.d00000.300000.0.0.0.0.500000.902c60.0.0.c00000.0.0.100000.0.c06658.c039f0",
+    ),
 ];
 
 #[test]
