@@ -172,9 +172,21 @@ fn a_token_that_was_found_in_use_has_won_once_the_secret_turns_out_to_hold_it() 
     assert_eq!(found().plan(), Step::Inspect(Inspection::Token("at-a1".into())));
     let won = found().shown("at-a1", shown_ours("a1")).records();
     assert_eq!((won.current.unwrap().attempt.as_str(), won.predecessors.len()), ("a1", 0));
-    let passed_over = || found().current("a2").status(|s| s.current.as_mut().unwrap().issued_at = Some(time(0)));
-    assert!(matches!(passed_over().shown("at-a1", shown_ours("a1")).plan(), Step::Begin(_)), "its successor is known");
+    for (issued, wins) in [(-HOUR, true), (0, false), (HOUR / 4, false)] {
+        let beside = found().current("a2").status(|s| s.current.as_mut().unwrap().issued_at = Some(time(issued)));
+        let step = beside.shown("at-a1", shown_ours("a1")).plan();
+        let adopts = matches!(&step, Step::Record(status, _) if status.current.as_ref().unwrap().attempt == "a1");
+        assert_eq!(adopts, wins, "the other was issued at {issued}: {step:?}");
+    }
     assert!(matches!(late().shown("at-a1", shown_ours("a1")).plan(), Step::Begin(_)), "it was the current one before");
+}
+
+#[test]
+fn what_the_secret_names_by_its_id_alone_is_not_revoked_either() {
+    let due = || role().current("a2").secret_holds("a2").predecessor("a1", 0).at(MINUTE);
+    assert!(matches!(due().plan(), Step::Revoke(_)));
+    let named = due().held(|h| h.token_id = "at-a1".into());
+    assert!(!matches!(named.plan(), Step::Revoke(_)), "{:?}", named.plan());
 }
 
 #[test]
