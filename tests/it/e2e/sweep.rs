@@ -44,7 +44,7 @@ async fn a_teams_mint_that_was_delivered_twice_is_found_without_a_sweep() {
     let doubled = stage.tfc.fault(When::post("/teams/*/authentication-tokens").once(), Fault::DuplicateDelivery);
     stage.role("shop", json!({"team": {"id": stage.ids.apps}, "ttl": "1h"})).await;
     let id = token_id(&stage.issued("shop").await);
-    assert_eq!(doubled.count(), 1);
+    assert_eq!(doubled.hits(), 1);
     assert_eq!(
         stage.tfc.minted().len(),
         2,
