@@ -15,7 +15,7 @@ use crate::observe::Round;
 use crate::plan::observed::{OurSecret, Reservation, Secret, TroubleKind};
 use crate::plan::step::{Note, Withdrawal};
 use crate::plan::subject::Subject;
-use crate::secret::{Frame, KEY_TOKEN, Rendering};
+use crate::secret::{Frame, KEY_TOKEN};
 use crate::tfc::TokenValue;
 
 /// Puts our finalizer on the role.
@@ -319,11 +319,14 @@ pub fn answered(round: &Round) -> crate::api::Answers {
 fn former(round: &Round) -> Option<SecretRecord> {
     let Secret::Ours(secret) = &round.secret else { return None };
     secret.record.clone().or_else(|| {
-        let current = round.role.status.as_ref()?.current.as_ref()?;
+        // Somebody removed the record: what we wrote may be of any attempt that we know of.
+        let status = round.role.status.as_ref()?;
+        let open = status.intent.iter().chain(&status.unsettled).map(|attempt| &attempt.record);
         let token = TokenValue::new("none").ok()?;
         let installation = crate::marker::Installation::new("");
         let frame = Frame { role: &round.role, installation: &installation, answers: answered(round) };
-        let rendering: Rendering = frame.render(&Held::from(current), &token);
-        Some(SecretRecord { keys: rendering.keys().clone(), ..SecretRecord::default() })
+        let known = status.current.iter().chain(open).chain(&status.predecessors);
+        let keys = known.flat_map(|record| frame.render(&Held::from(record), &token).keys().clone()).collect();
+        Some(SecretRecord { keys, ..SecretRecord::default() })
     })
 }
