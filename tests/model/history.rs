@@ -64,24 +64,23 @@ pub struct History {
 
 /// Runs a history. What went wrong, with the story where it was asked for.
 pub fn run(kind: Kind, seed: u64, moves: &[Move], told: bool) -> Result<History, String> {
+    tell(kind, seed, told, async |history| history.live(moves).await)
+}
+
+/// A history of such a course. What went wrong, with the story where it was asked for.
+pub fn tell(
+    kind: Kind,
+    seed: u64,
+    told: bool,
+    course: impl AsyncFnOnce(&mut History) -> Judged,
+) -> Result<History, String> {
     set_now(Duration::from_secs(1_000_000));
     seed_random(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let mut history = History::new(kind, seed, told);
-    match runtime.expect("a runtime").block_on(history.live(moves)) {
+    match runtime.expect("a runtime").block_on(course(&mut history)) {
         Ok(()) => Ok(history),
         Err(what) => Err(format!("{what}\n{}", history.story.unwrap_or_default().join("\n"))),
-    }
-}
-
-/// A history that is told step by step.
-pub fn scene(kind: Kind, told: impl AsyncFnOnce(&mut History) -> Judged) {
-    set_now(Duration::from_secs(1_000_000));
-    seed_random(0);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let mut history = History::new(kind, 0, true);
-    if let Err(what) = runtime.expect("a runtime").block_on(told(&mut history)) {
-        panic!("{what}\n{}", history.story.unwrap_or_default().join("\n"));
     }
 }
 

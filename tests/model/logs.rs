@@ -1,8 +1,6 @@
 //! No log says a token's value. A process of its own: beside other tests tracing takes a place that logs for one that nobody hears.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-// It needs a part of what the histories need.
-#![allow(dead_code)]
 
 mod apiserver;
 mod choices;

@@ -15,6 +15,7 @@ mod people;
 mod replica;
 mod scenes;
 mod servers;
+mod shrink;
 mod time;
 mod wire;
 
@@ -64,7 +65,7 @@ fn examine(kind: Kind, seed: u64) {
     let moves = choices::of(kind, seed);
     let Err(first) = history::run(kind, seed, &moves, false) else { return };
     let same = |end: Result<History, String>| end.is_err_and(|other| gist(&other) == gist(&first));
-    let short = choices::shrink(moves, |moves| same(history::run(kind, seed, moves, false)));
+    let short = shrink::shrink(moves, |moves| same(history::run(kind, seed, moves, false)));
     let Err(story) = history::run(kind, seed, &short, true) else { panic!("{kind:?} {seed}: it does not fail twice") };
     panic!("{kind:?}, MODEL_SEED={seed}, {} moves, shortened\n{story}", short.len());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::history::{Flight, History, Kind};
+use crate::history::{Flight, History, Kind, tell};
 use crate::servers::SECRET;
 use crate::wire::{Heard, Reply};
 
@@ -39,7 +39,7 @@ impl History {
 /// What the settling time counts from is the intent; so a mint that waited for its budget must not be sent long after it.
 #[test]
 fn a_mint_that_had_to_wait_is_not_sent_when_others_may_have_given_it_up() {
-    crate::history::scene(Kind::User, async |history| {
+    let told = tell(Kind::User, 0, true, async |history| {
         for _ in 0..3 {
             let mint = history.until("POST", "/authentication-tokens").await;
             history.refuse_for_a_minute(mint).await;
@@ -52,4 +52,7 @@ fn a_mint_that_had_to_wait_is_not_sent_when_others_may_have_given_it_up() {
         history.answer(create);
         history.settle().await
     });
+    if let Err(story) = told {
+        panic!("{story}");
+    }
 }
