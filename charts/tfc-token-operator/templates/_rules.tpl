@@ -12,10 +12,6 @@ uses every one of them.
 - apiGroups: [terraformcloud.dev]
   resources: [terraformcloudconfigs/status, terraformcloudroles/status]
   verbs: [patch]
-# To own a Secret in a way that blocks the owner's deletion (OwnerReferencesPermissionEnforcement).
-- apiGroups: [terraformcloud.dev]
-  resources: [terraformcloudroles/finalizers]
-  verbs: [update]
 # The tokens, the admin tokens and, where a config says so, CA bundles. RBAC can't tell Secrets apart by label.
 - apiGroups: [""]
   resources: [secrets]

@@ -273,7 +273,7 @@ impl Layout {
             .arg(format!("--tls-private-key-file={}", self.pki.key.display()))
             .arg(format!("--token-auth-file={}", self.path("tokens.csv").display()))
             .arg("--authorization-mode=Node,RBAC")
-            // The second is OpenShift's, among others': who owns an object in a way that blocks its owner needs a right for it.
+            // The second is OpenShift's, among others': who gives an object an owner needs more rights.
             .arg("--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement")
             .arg("--allow-privileged=true")
             .arg("--service-account-issuer=https://kubernetes.default.svc")
