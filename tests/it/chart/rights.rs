@@ -1,56 +1,15 @@
 //! The operator runs under exactly the chart's rules: it uses each of them, asks for nothing else, and misses each that is gone.
 
-use std::collections::BTreeSet;
-
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use tfc_harness::wait_until;
 
+use super::granted::{Asked, Right, all_used, rights_of, rules};
 use super::helm::{Helm, Rendered, args};
 use crate::bed::Bed;
 use crate::e2e::leader::leads;
 use crate::objects::apply;
 use crate::stage::{SOON, Setting, Stage};
-
-/// A verb on a resource, perhaps on one name alone: what a rule grants, and what a request needs.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Right {
-    group: String,
-    /// With its subresource.
-    resource: String,
-    verb: String,
-    /// None: any.
-    name: Option<String>,
-}
-
-/// What a rule of a Role grants.
-fn rights_of(rule: &Value) -> BTreeSet<Right> {
-    let list = |key: &str| -> Vec<String> { serde_json::from_value(rule[key].clone()).unwrap_or_default() };
-    let names: Vec<Option<String>> = match list("resourceNames") {
-        all if all.is_empty() => vec![None],
-        some => some.into_iter().map(Some).collect(),
-    };
-    let mut rights = BTreeSet::new();
-    for group in list("apiGroups") {
-        for resource in list("resources") {
-            for verb in list("verbs") {
-                rights.extend(names.iter().map(|name| Right {
-                    group: group.clone(),
-                    resource: resource.clone(),
-                    verb: verb.clone(),
-                    name: name.clone(),
-                }));
-            }
-        }
-    }
-    rights
-}
-
-/// All rules of the rendering's roles.
-fn rules(rendered: &Rendered) -> Vec<&Value> {
-    let roles = rendered.of("ClusterRole").chain(rendered.of("Role"));
-    roles.flat_map(|role| role["rules"].as_array().expect("rules")).collect()
-}
 
 /// What the operator serves.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,7 +31,8 @@ struct Deployed<'a> {
 impl<'a> Deployed<'a> {
     async fn new(bed: &'a Bed, scope: Scope, change: impl Fn(&mut Rendered)) -> Deployed<'a> {
         let tenant = scope == Scope::All;
-        let mut stage = Stage::bare_with(Setting { bed: Some(bed), everywhere: true, tenant, ..Setting::default() }).await;
+        let mut stage =
+            Stage::bare_with(Setting { bed: Some(bed), everywhere: true, tenant, ..Setting::default() }).await;
         let mut values = json!({"crds": {"enabled": false}, "rbac": {"aggregateClusterRoles": false}});
         if scope == Scope::One {
             values["watchNamespaces"] = json!([stage.namespace]);
@@ -97,23 +57,9 @@ impl<'a> Deployed<'a> {
         Deployed { bed, stage, rendered, user }
     }
 
-    /// What the operator asked for so far, and what of it was refused.
-    fn asked(&self) -> (BTreeSet<Right>, BTreeSet<Right>) {
-        let (mut asked, mut refused) = (BTreeSet::new(), BTreeSet::new());
-        let events = self.bed.audit_events().expect("the audit log");
-        for event in events.into_iter().filter(|event| event.user == self.user && !event.resource.is_empty()) {
-            let resource = match event.subresource.as_str() {
-                "" => event.resource,
-                subresource => format!("{}/{subresource}", event.resource),
-            };
-            let name = Some(event.name).filter(|name| !name.is_empty());
-            let right = Right { group: event.group, resource, verb: event.verb, name };
-            if event.code == 403 {
-                refused.insert(right.clone());
-            }
-            asked.insert(right);
-        }
-        (asked, refused)
+    /// What the operator asked for so far.
+    fn asked(&self) -> Asked {
+        Asked::by(self.bed, &self.user)
     }
 
     /// Everything that people ask of the operator, without a look at what comes of it.
@@ -154,23 +100,8 @@ impl<'a> Deployed<'a> {
     /// Every right was used, and nothing else was asked for. Ends the operator: a watch is told of when it is over.
     async fn used_what_it_has(&mut self) {
         self.stage.stop().await;
-        let granted: BTreeSet<Right> = rules(&self.rendered).into_iter().flat_map(rights_of).collect();
-        let covers = |right: &Right, used: &Right| {
-            let bound = right.name.is_none() || right.name == used.name;
-            (&right.group, &right.resource, &right.verb) == (&used.group, &used.resource, &used.verb) && bound
-        };
-        wait_until("every right to be used", SOON, async || {
-            let (asked, _) = self.asked();
-            let idle: Vec<&Right> =
-                granted.iter().filter(|right| !asked.iter().any(|used| covers(right, used))).collect();
-            if idle.is_empty() { Ok(()) } else { Err(format!("never used: {idle:#?}")) }
-        })
-        .await;
-        let (asked, refused) = self.asked();
-        assert!(refused.is_empty(), "refused: {refused:#?}");
-        let beyond: Vec<&Right> =
-            asked.iter().filter(|used| !granted.iter().any(|right| covers(right, used))).collect();
-        assert!(beyond.is_empty(), "granted by somebody else: {beyond:#?}");
+        let granted = rules(&self.rendered).into_iter().flat_map(rights_of).collect();
+        all_used(self.bed, &self.user, &granted).await;
     }
 }
 
@@ -220,9 +151,10 @@ async fn misses(bed: &Bed, number: usize) {
     deployed.stage.launch();
     deployed.story_begins().await;
     wait_until(&format!("something to be refused without {gone}"), SOON, async || {
-        let (_, refused) = deployed.asked();
+        let refused = deployed.asked().refused;
         let is_lost = |right: &Right| {
-            lost.iter().any(|lost| (&right.group, &right.resource, &right.verb) == (&lost.group, &lost.resource, &lost.verb))
+            lost.iter()
+                .any(|lost| (&right.group, &right.resource, &right.verb) == (&lost.group, &lost.resource, &lost.verb))
         };
         if refused.iter().any(is_lost) { Ok(()) } else { Err(format!("refused: {refused:?}")) }
     })
