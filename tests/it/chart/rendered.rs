@@ -295,6 +295,13 @@ fn the_uninstallation_is_a_hook_that_serves_what_the_operator_serves() {
 }
 
 #[test]
+fn without_roles_of_its_own_the_uninstallation_runs_as_the_operators_account() {
+    let rendered = render(&json!({"rbac": {"create": false}, "serviceAccount": {"create": false, "name": "mine"}}));
+    assert_eq!(rendered.one("Job")["spec"]["template"]["spec"]["serviceAccountName"], "mine");
+    assert!(!rendered.has("ServiceAccount") && !rendered.has("Role") && !rendered.has("ClusterRoleBinding"));
+}
+
+#[test]
 fn a_ca_bundle_is_read_besides_the_certificates_of_the_image() {
     let rendered = render(&json!({"caBundle": {"secretName": "ca", "key": "bundle.pem"}}));
     for pod in rendered.pods().iter().filter(|pod| pod["kind"] != "Pod") {
