@@ -104,6 +104,8 @@ pub enum ReadyState {
     Starting(String),
     /// Ready to take over; another replica leads.
     Standby,
+    /// Ready to take over once an uninstall has failed; meanwhile nobody serves.
+    StandingBack,
     /// Leads.
     Leading,
     /// Asked to end.
@@ -140,6 +142,9 @@ impl Readiness {
         match self.get() {
             ReadyState::Starting(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}")),
             ReadyState::Standby => (StatusCode::OK, "ok: standing by".to_owned()),
+            ReadyState::StandingBack => {
+                (StatusCode::OK, "ok: standing back: an uninstall has the Lease, or has just had it".to_owned())
+            }
             ReadyState::Leading => (StatusCode::OK, "ok: leading".to_owned()),
             ReadyState::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "not ready: stopping".to_owned()),
         }

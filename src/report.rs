@@ -94,7 +94,7 @@ pub async fn verdict(world: &World, round: &Round, before: &[Condition]) {
 
 /// The condition that says that something is wrong, if any does.
 fn failure(conditions: &[Condition]) -> Option<&Condition> {
-    const AS_IT_SHOULD_BE: [&str; 4] = ["Issuing", "Revoking", "Expired", "Suspended"];
+    const AS_IT_SHOULD_BE: [&str; 5] = ["Issuing", "Revoking", "Expired", "Suspended", "Uninstalled"];
     let wrong = |c: &&Condition| match c.type_.as_str() {
         "Ready" => c.status == "False",
         _ => c.status == "True",

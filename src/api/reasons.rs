@@ -104,6 +104,9 @@ reasons! {
             "A token may still live, and its revocation can't be proven.",
             "Give the config's account a look at the subject again; else it ends with the token's own expiry, or \
              with `terraformcloud.dev/abandon-unproven` on the config.";
+        Uninstalled: "False",
+            "The operator was uninstalled, and has revoked the role's tokens; nobody serves the role.",
+            "Install the operator again, which serves it at once; or delete the role.";
         Revoking: "False",
             "The role is being deleted, and its tokens are being revoked.",
             "Wait; if it stays, read the message.";

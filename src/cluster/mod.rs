@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 pub use self::call::{ClusterError, Refusal};
 pub use self::events::Severity;
+pub use self::roles::Kind;
 pub use self::secrets::{SecretMeta, SecretValue};
 use crate::clock::ServerClock;
 

@@ -53,10 +53,7 @@ struct Feed {
 /// Runs all loops until `shutdown` is requested, and what has begun is done.
 pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     let client = leading.world.cluster.client();
-    let namespaces: Vec<Option<String>> = match settings.namespaces.as_slice() {
-        [] => vec![None],
-        names => names.iter().cloned().map(Some).collect(),
-    };
+    let namespaces = settings.scope.watched();
     let (wakes, role_wakes) = Wakes::new(&namespaces);
     let (config_wakes, wakes_of_configs) = Wakes::new(&namespaces);
     let (news, told_news) = unbounded();
@@ -83,7 +80,7 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     });
     show_roles(&operator);
     let told = operator.clone();
-    let watch_places = places.clone().watch(client.clone(), operator.settings.namespaces.clone(), move |namespace| {
+    let watch_places = places.clone().watch(client.clone(), operator.settings.scope.namespaces.clone(), move |namespace| {
         told.wake_roles_in(namespace);
     });
     let mut helpers = vec![

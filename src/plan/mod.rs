@@ -9,6 +9,7 @@ pub mod observed;
 pub mod step;
 pub mod subject;
 pub mod terms;
+pub mod uninstall;
 
 pub use book::{layout, time, wishes};
 
