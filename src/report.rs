@@ -3,7 +3,7 @@
 use tracing::{info, warn};
 
 use crate::act::World;
-use crate::api::{Condition, Kind, Record};
+use crate::api::{Condition, Kind, Record, RoleReason};
 use crate::cluster::Severity;
 use crate::cluster::events::Regarding;
 use crate::observe::Round;
@@ -75,6 +75,14 @@ pub async fn stray(world: &World, round: &Round, token: &MarkedToken) {
     world.cluster.event(&regarding(round), Severity::Warning, "UnknownToken", "Sweep", &words).await;
 }
 
+/// Tells of a permission without which the role's status can't say so itself.
+pub async fn missing_permission(world: &World, round: &Round, words: &str) {
+    let reason = RoleReason::MissingPermission.as_str();
+    world.metrics.failed(reason);
+    warn!(namespace = round.namespace(), role = round.name(), reason, "{words}");
+    world.cluster.event(&regarding(round), Severity::Warning, reason, "Reconcile", words).await;
+}
+
 /// Tells of a verdict that is new: a failure that began, or one that is over.
 pub async fn verdict(world: &World, round: &Round, before: &[Condition]) {
     let status = round.role.status.clone().unwrap_or_default();
@@ -83,7 +91,7 @@ pub async fn verdict(world: &World, round: &Round, before: &[Condition]) {
     match is {
         Some(now) if was.is_none_or(|w| w.reason != now.reason) => {
             world.metrics.failed(
-                crate::api::RoleReason::ALL.iter().find(|r| r.as_str() == now.reason).map_or("Other", |r| r.as_str()),
+                RoleReason::ALL.iter().find(|r| r.as_str() == now.reason).map_or("Other", |r| r.as_str()),
             );
             warn!(namespace, role, reason = now.reason, "{}", now.message);
             world.cluster.event(&regarding(round), Severity::Warning, &now.reason, "Reconcile", &now.message).await;

@@ -129,7 +129,7 @@ fn cluster_trouble(round: &mut Round, doing: &str, error: ClusterError) -> After
     match error {
         ClusterError::Conflict | ClusterError::NotFound => After::Observe,
         ClusterError::Refused(refusal) => {
-            round.fail(TroubleKind::Cluster, format!("{doing}: {refusal}"));
+            round.refused(TroubleKind::Cluster, format!("{doing}: {refusal}"), &refusal);
             After::Plan
         }
         ClusterError::Unknown(words) => {
@@ -176,6 +176,6 @@ impl World {
 impl Trouble {
     /// A failure whose retry is not yet set.
     pub fn new(kind: TroubleKind, words: String) -> Self {
-        Trouble { kind, words, retry_in: SignedDuration::ZERO, settling: false }
+        Trouble { kind, words, retry_in: SignedDuration::ZERO, settling: false, missing_permission: false }
     }
 }

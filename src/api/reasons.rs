@@ -85,6 +85,9 @@ reasons! {
         SecretRefused: "False",
             "The API server refuses the Secret for good: a quota, an immutable Secret, or an admission webhook.",
             "Remove what the message names; the role tries again by itself.";
+        MissingPermission: "True while the Secret is known to hold a live token, else False",
+            "The operator may not do what it has to do for this role; the message names verb, resource and namespace.",
+            "Ask who runs the operator to grant it: the message names the chart's value that does.";
         Rejected: "False",
             "TFC refuses the request; the message has its words.",
             "Correct what the message names.";
@@ -134,6 +137,9 @@ reasons! {
         InvalidCABundle: "False",
             "The CA bundle is missing, or is none.",
             "Put certificates in PEM under the key that `caBundleRef` names.";
+        MissingPermission: "False",
+            "The operator may not do what it has to do for this config; the message names verb, resource and namespace.",
+            "Grant it: the message names the chart's value that does.";
         AddressNotAllowed: "False",
             "The operator's `--allowed-addresses` does not hold the address.",
             "Ask who runs the operator to allow it, or create a config with another address.";

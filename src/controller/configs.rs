@@ -114,8 +114,29 @@ async fn serve(operator: &Operator, key: &ConfigKey) -> Action {
         Err(ClusterError::Conflict | ClusterError::NotFound) => Action::requeue(Duration::from_millis(100)),
         Err(error) => {
             warn!(namespace = key.0, config = key.1, %error, "the config could not be served; again in 5 s");
+            if let Some(missing) = error.missing() {
+                tell_missing(operator, key, &missing.to_string()).await;
+            }
             Action::requeue(Duration::from_secs(5))
         }
+    }
+}
+
+/// A permission is missing without which the config can't be served: its status says so, or at least an event.
+async fn tell_missing(operator: &Operator, key: &ConfigKey, words: &str) {
+    let Ok(Some(config)) = operator.world.cluster.get::<TerraformCloudConfig>(&key.0, &key.1).await else { return };
+    let session = operator.world.accounts.session(key);
+    let checked = Checked::missing_permission(&config, session.as_deref(), words);
+    match write_status(operator, key, &config, &checked, &[]).await {
+        Err(error) if error.missing().is_some() && operator.memory.is_news(&format!("{} {words}", key.1)) => {
+            let reason = ConfigReason::MissingPermission.as_str();
+            operator.world.cluster.event(&regarding(key, &config), Severity::Warning, reason, "Check", words).await;
+        }
+        _ => {}
+    }
+    // Roles that were served by it before go on; others say what they wait for.
+    if session.is_none_or(|session| session.account.is_err()) && publish(&operator.world, key, &config, checked) {
+        operator.wake_roles_of(key);
     }
 }
 
@@ -280,6 +301,15 @@ pub async fn let_go(
     Ok(())
 }
 
+fn regarding(key: &ConfigKey, config: &TerraformCloudConfig) -> Regarding {
+    Regarding {
+        kind: "TerraformCloudConfig",
+        namespace: key.0.clone(),
+        name: key.1.clone(),
+        uid: config.uid().unwrap_or_default(),
+    }
+}
+
 async fn write_status(
     operator: &Operator,
     key: &ConfigKey,
@@ -295,12 +325,7 @@ async fn write_status(
     let version = config.resource_version().unwrap_or_default();
     let at = (key.0.as_str(), key.1.as_str(), version.as_str());
     let _: TerraformCloudConfig = operator.world.cluster.patch_status(at, &before, &status).await?;
-    let regarding = Regarding {
-        kind: "TerraformCloudConfig",
-        namespace: key.0.clone(),
-        name: key.1.clone(),
-        uid: config.uid().unwrap_or_default(),
-    };
+    let regarding = regarding(key, config);
     for (severity, reason, note) in verdict::news(&before, &status) {
         debug!(namespace = key.0, config = key.1, reason, "{note}");
         if severity == Severity::Warning {

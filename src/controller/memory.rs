@@ -23,7 +23,7 @@ pub type Key = (String, String);
 #[derive(Default)]
 pub struct Memory {
     roles: Mutex<HashMap<String, Kept>>,
-    /// Ids of tokens that people were told of once.
+    /// What people were told of once: ids of tokens, and words.
     told: Mutex<HashSet<String>>,
 }
 
@@ -146,9 +146,9 @@ impl Memory {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(token_id)
     }
 
-    /// Whether nobody was told of this token yet; from now on somebody was.
-    pub fn is_news(&self, token_id: &str) -> bool {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(token_id.to_owned())
+    /// Whether nobody was told of this yet; from now on somebody was.
+    pub fn is_news(&self, what: &str) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned())
     }
 
     /// A Secret was seen to be there or to go; says whether the role that owns it has to look.

@@ -3,6 +3,7 @@
 pub mod configs;
 pub mod memory;
 mod namespaces;
+mod permissions;
 pub mod roles;
 pub mod slim;
 mod startup;

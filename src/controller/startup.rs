@@ -1,11 +1,13 @@
 //! From flags to a process that leads: probes, the API server, who we are, the Lease.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
 use tracing::{info, warn};
 
 use super::Error;
+use super::permissions::Permissions;
 use crate::act::World;
 use crate::args::Settings;
 use crate::cluster::ClusterError;
@@ -31,6 +33,8 @@ pub struct Process {
 pub struct Leading {
     /// What the steps need.
     pub world: World,
+    /// What the watches need.
+    pub permissions: Permissions,
     /// Salt of the digests by which a changed admin token is noticed.
     pub salt: String,
 }
@@ -64,6 +68,12 @@ impl Process {
                 )
                 .await;
             self.crds_are_served().await;
+            let place = &self.place;
+            let permissions =
+                Permissions::new(place.cluster.clone(), self.readiness.clone(), settings, &place.namespace);
+            let mut missing = BTreeSet::new();
+            permissions.check(&mut missing).await;
+            tokio::spawn(permissions.clone().keep_asking(missing));
             self.readiness.set(ReadyState::Standby);
             let leadership = match settings.leader_election {
                 None => Leadership::always(),
@@ -81,7 +91,7 @@ impl Process {
             };
             let metrics = self.metrics.clone();
             let world = self.place.world(leadership, installation, metrics, settings.scope.settling_time);
-            Leading { world, salt: self.place.salt.clone() }
+            Leading { world, permissions, salt: self.place.salt.clone() }
         };
         tokio::select! {
             leading = waiting => Ok(Some(leading)),

@@ -306,9 +306,26 @@ fn rest_in_trouble(o: &Observed, terms: Option<&Terms>, trouble: &Trouble) -> St
     rest(o, terms, &trouble_verdict(trouble), Some(trouble.retry_in))
 }
 
+/// The status of a role whose Secret can't be read for want of a permission: nothing is decided, and what was said of its token stays
+/// said. `None` where the records are another's, which are not even looked at.
+pub fn unread(o: &Observed, words: &str) -> Option<TerraformCloudRoleStatus> {
+    if book::disclaimed(o).is_some() {
+        return None;
+    }
+    let mut status = book::base(o);
+    let said = status.conditions.iter().find(|c| c.type_ == "Ready" && c.status == "True");
+    let live = said.and_then(|c| {
+        let reason = RoleReason::ALL.iter().find(|reason| reason.as_str() == c.reason)?;
+        Some(Verdict::settled(*reason, c.message.clone()))
+    });
+    conditions::put(o, &mut status, live, &Verdict::stuck(RoleReason::MissingPermission, words));
+    Some(status)
+}
+
 fn trouble_verdict(trouble: &Trouble) -> Verdict {
     let words = trouble.words.as_str();
     match trouble.kind {
+        _ if trouble.missing_permission => Verdict::stuck(RoleReason::MissingPermission, words),
         TroubleKind::Rejected => Verdict::stuck(RoleReason::Rejected, words),
         TroubleKind::NotPermitted => Verdict::stuck(RoleReason::NotPermitted, words),
         TroubleKind::SecretRefused => Verdict::stuck(RoleReason::SecretRefused, words),

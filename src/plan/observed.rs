@@ -261,6 +261,8 @@ pub struct Trouble {
     pub retry_in: SignedDuration,
     /// It was met on the way to a revocation. Any other leaves the way to those open.
     pub settling: bool,
+    /// RBAC does not grant what was tried: whoever runs the operator has to act.
+    pub missing_permission: bool,
 }
 
 /// What a failure means.

@@ -63,6 +63,11 @@ fn release(o: &Observed) -> Next {
 }
 
 fn revoke(o: &Observed, give_up: bool) -> Next {
+    let account = o.config.as_ref().map(|config| config.account.is_ok());
+    if !give_up && account != Some(true) && status(o).is_some_and(book::has_records) {
+        // Pods keep their credential as long as its token can't be revoked anyway.
+        return if is_passing(o) { Next::Wait(WORKING_RETRY) } else { Next::Unproven(records(o)) };
+    }
     if is_finalized(o) {
         let mut as_if = o.clone();
         as_if.role.metadata.deletion_timestamp = Some(book::time(o.wall));
@@ -78,6 +83,13 @@ fn revoke(o: &Observed, give_up: bool) -> Next {
     let words = "the operator was uninstalled and has revoked this role's tokens: install it again to have the role served";
     conditions::put(o, &mut status, None, &Verdict::settled(RoleReason::Uninstalled, words));
     Next::Done((status != *before).then(|| Box::new(status)))
+}
+
+/// All that is recorded of the role's tokens.
+fn records(o: &Observed) -> Vec<Record> {
+    let Some(status) = status(o) else { return Vec::new() };
+    let attempts = status.intent.iter().chain(&status.unsettled).map(|attempt| &attempt.record);
+    status.current.iter().chain(&status.predecessors).chain(attempts).cloned().collect()
 }
 
 /// The observed, with the config's word that what can't be proven is given up.

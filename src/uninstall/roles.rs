@@ -69,7 +69,7 @@ async fn round(work: &Uninstall, key: &Key, give_up: bool, config: &mut Option<K
     let mut round = match Round::begin(world, (&key.0, &key.1), None, place).await {
         Ok(Some(round)) => round,
         Ok(None) => return Ended::Gone,
-        Err(error) => return Ended::Wait(RETRY, error.to_string()),
+        Err(unread) => return Ended::Wait(RETRY, unread.error.to_string()),
     };
     *config = Some(round.role.config_key());
     for _ in 0..MOST_STEPS {

@@ -97,19 +97,8 @@ pub async fn check(
     before: Option<&Session>,
     kept: &Kept,
 ) -> Result<Checked, ClusterError> {
-    let known_teams = before.map(Session::teams).filter(|teams| !teams.is_empty());
-    let teams = known_teams.unwrap_or_else(|| config.status.clone().unwrap_or_default().teams);
     let host = connection(config, None, true).host().unwrap_or_default();
-    let mut checked = Checked {
-        account: Err(ConfigReason::Unreachable),
-        problem: None,
-        client: None,
-        host,
-        teams,
-        hidden_teams: Vec::new(),
-        fingerprint: None,
-        ask_in: None,
-    };
+    let mut checked = Checked::of(config, before, host);
     let (token, ca) = match prerequisites(checker, key, config, &checked.host).await? {
         Ok(found) => found,
         Err(problem) => return Ok(checked.fail(problem)),
@@ -184,6 +173,28 @@ pub async fn check(
 }
 
 impl Checked {
+    /// A check that could not be made for want of a permission.
+    pub fn missing_permission(config: &TerraformCloudConfig, before: Option<&Session>, words: &str) -> Self {
+        let host = connection(config, None, true).host().unwrap_or_default();
+        let mut checked = Self::of(config, before, host);
+        checked.client = before.and_then(|before| before.client.clone());
+        checked.fail(Problem::new(ConfigReason::MissingPermission, words))
+    }
+
+    fn of(config: &TerraformCloudConfig, before: Option<&Session>, host: String) -> Self {
+        let known_teams = before.map(Session::teams).filter(|teams| !teams.is_empty());
+        Checked {
+            account: Err(ConfigReason::Unreachable),
+            problem: None,
+            client: None,
+            host,
+            teams: known_teams.unwrap_or_else(|| config.status.clone().unwrap_or_default().teams),
+            hidden_teams: Vec::new(),
+            fingerprint: None,
+            ask_in: None,
+        }
+    }
+
     fn fail(mut self, problem: Problem) -> Self {
         self.account = Err(problem.reason);
         self.problem = Some(problem);

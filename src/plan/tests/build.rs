@@ -269,7 +269,9 @@ impl Build {
     }
 
     pub fn trouble(mut self, kind: TroubleKind) -> Self {
-        self.o.trouble = Some(Trouble { kind, words: "TFC said so".into(), retry_in: secs(30), settling: false });
+        let words = "TFC said so".into();
+        self.o.trouble =
+            Some(Trouble { kind, words, retry_in: secs(30), settling: false, missing_permission: false });
         self
     }
 
