@@ -94,6 +94,12 @@ pub struct RunArgs {
     /// in an organization's list, one for a user's, and one for each single slot.
     #[arg(long, env = "TFC_TOKEN_OPERATOR_SWEEP_INTERVAL", default_value = "1h", value_parser = parse_go_duration, value_name = "DURATION")]
     pub sweep_interval: Duration,
+
+    /// Restart Deployments, StatefulSets and DaemonSets that ask for it by the annotation terraformcloud.dev/restart-for=ROLE, with each
+    /// new token of that role of their namespace. Needs list and patch on them.
+    #[arg(long, env = "TFC_TOKEN_OPERATOR_ROLLOUT_RESTART", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+        default_value_t = false, default_missing_value = "true", value_name = "BOOL")]
+    pub rollout_restart: bool,
 }
 
 /// What the operator runs with: plain data, validated.
@@ -111,6 +117,8 @@ pub struct Settings {
     pub max_concurrent_reconciles: NonZeroU16,
     /// How often each account's lists of tokens are walked.
     pub sweep_interval: Duration,
+    /// Workloads that ask for it are restarted with each new token.
+    pub rollout_restart: bool,
 }
 
 impl RunArgs {
@@ -130,6 +138,7 @@ impl RunArgs {
             health_probe_bind_address: self.health_probe_bind_address,
             max_concurrent_reconciles: self.max_concurrent_reconciles,
             sweep_interval: self.sweep_interval,
+            rollout_restart: self.rollout_restart,
         })
     }
 }

@@ -151,6 +151,7 @@ impl Round {
             nonce: Nonce { attempt: attempt(name.try_into().unwrap_or_default()), seconds },
             installation: world.installation.clone(),
             settling_time: world.settling_time,
+            restarts: world.rollout_restart,
             swept: self.swept,
         }
     }

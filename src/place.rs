@@ -92,6 +92,7 @@ impl Place {
         installation: Installation,
         metrics: Metrics,
         settling_time: Duration,
+        rollout_restart: bool,
     ) -> World {
         let leader = leadership.clone();
         World {
@@ -102,6 +103,7 @@ impl Place {
             installation,
             own_namespace: self.namespace.clone(),
             settling_time: SignedDuration::try_from(settling_time).unwrap_or(SignedDuration::from_mins(2)),
+            rollout_restart,
             random: |bytes| getrandom::fill(bytes).is_ok(),
         }
     }

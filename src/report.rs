@@ -50,6 +50,13 @@ pub async fn note(world: &World, round: &Round, note: &Note) {
         Note::Withdrawn(record) => {
             (Severity::Normal, "Withdrawn", "Withdraw", format!("token {} has left Secret {secret}", id(record)))
         }
+        Note::Restarted(workloads) => {
+            (Severity::Normal, "Restarted", "Restart", format!("{workloads} read the token in Secret {secret} now"))
+        }
+        Note::NotRestarted(workloads) => {
+            let words = format!("{workloads}: the rollout has not ended in ten minutes and is waited for no longer; former tokens end after their overlap");
+            (Severity::Warning, "NotRestarted", "Restart", words)
+        }
         Note::Abandoned(record) => {
             let words =
                 format!("gave up on token {}, which may live on: revoke it in TFC{}", id(record), until(record));

@@ -85,6 +85,9 @@ reasons! {
         SecretRefused: "False",
             "The API server refuses the Secret for good: a quota, an immutable Secret, or an admission webhook.",
             "Remove what the message names; the role tries again by itself.";
+        Restarting: "True",
+            "The Secret holds a live token, and workloads that read it when they start are being restarted with it.",
+            "Wait; if it stays, look at the workload that the message names. After ten minutes it is waited for no longer.";
         MissingPermission: "True while the Secret is known to hold a live token, else False",
             "The operator may not do what it has to do for this role; the message names verb, resource and namespace.",
             "Ask who runs the operator to grant it: the message names the chart's value that does.";

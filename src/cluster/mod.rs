@@ -10,6 +10,7 @@ pub mod lists;
 pub mod permission;
 pub mod roles;
 pub mod secrets;
+pub mod workloads;
 
 use std::sync::Arc;
 

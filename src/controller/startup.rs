@@ -90,7 +90,8 @@ impl Process {
                 }
             };
             let metrics = self.metrics.clone();
-            let world = self.place.world(leadership, installation, metrics, settings.scope.settling_time);
+            let (settling, restart) = (settings.scope.settling_time, settings.rollout_restart);
+            let world = self.place.world(leadership, installation, metrics, settling, restart);
             Leading { world, permissions, salt: self.place.salt.clone() }
         };
         tokio::select! {

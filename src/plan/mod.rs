@@ -17,6 +17,7 @@ mod adopt;
 mod book;
 mod delete;
 mod mint;
+mod restart;
 mod settle;
 mod slot;
 mod sweep;
@@ -75,6 +76,7 @@ fn is_out_of_reach(kind: TroubleKind, step: &Step) -> bool {
         TroubleKind::SecretRefused => {
             matches!(step, Step::Claim | Step::Issue(_) | Step::Render | Step::Fence | Step::Disown)
         }
+        TroubleKind::Restart => matches!(step, Step::Survey | Step::Restart(_)),
         _ => false,
     }
 }
@@ -151,18 +153,24 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
         Ok(None) => settled(o, &terms),
         Err(verdict) => verdict,
     };
+    // Whatever TFC says meanwhile: the Secret holds the token, and pods wait for it.
+    if let Some(step) = restart::plan(o, &terms, now) {
+        return step;
+    }
     if let Some(step) = settle::plan(o, now) {
         return step;
     }
+    let restarting = restart::waits(o).filter(|_| verdict.state == State::Settled);
     let unproven = settle::unproven(o, now).filter(|_| verdict.state == State::Settled);
     let retry = match &unproven {
+        _ if restarting.is_some() => Some(restart::POLL),
         Some(_) => Some(HIDDEN_RETRY),
         // Another's Secret is not watched: that it went is noticed so.
         None if verdict.state == State::Working || verdict.reason == RoleReason::SecretConflict => Some(WORKING_RETRY),
         // That the holder of a slot went is told by the watch, unless the watch missed it.
         None => (verdict.reason == RoleReason::Conflict).then_some(HIDDEN_RETRY),
     };
-    rest(o, Some(&terms), unproven.as_ref().unwrap_or(&verdict), retry)
+    rest(o, Some(&terms), unproven.as_ref().or(restarting.as_ref()).unwrap_or(&verdict), retry)
 }
 
 /// What TFC hides may be shown later (a team made, a right granted): asked again at this pace.
@@ -329,6 +337,7 @@ fn trouble_verdict(trouble: &Trouble) -> Verdict {
         TroubleKind::Rejected => Verdict::stuck(RoleReason::Rejected, words),
         TroubleKind::NotPermitted => Verdict::stuck(RoleReason::NotPermitted, words),
         TroubleKind::SecretRefused => Verdict::stuck(RoleReason::SecretRefused, words),
+        TroubleKind::Restart => Verdict::working(RoleReason::Restarting, words),
         TroubleKind::Unauthorized => Verdict::working(RoleReason::ConfigNotReady, words),
         TroubleKind::Limited => Verdict::working(RoleReason::Limited, words),
         TroubleKind::Unreachable | TroubleKind::Ambiguous | TroubleKind::Cluster => {

@@ -105,7 +105,7 @@ pub async fn run(settings: UninstallSettings, shutdown: Shutdown) -> Result<Outc
         () = tokio::time::sleep(settings.timeout) => return Err(UninstallError::NoLease),
         () = shutdown.requested() => return Err(UninstallError::Interrupted),
     };
-    let world = place.world(leadership.clone(), installation, Metrics::new(), settings.scope.settling_time);
+    let world = place.world(leadership.clone(), installation, Metrics::new(), settings.scope.settling_time, false);
     let late = settings.timeout + OVERTIME;
     let work = Uninstall { world, settings, salt: place.salt, until, namespaces: Mutex::default() };
     let outcome = tokio::select! {

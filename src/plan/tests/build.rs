@@ -82,6 +82,7 @@ pub fn role() -> Build {
         nonce: Nonce { attempt: "new".into(), seconds: 42 },
         installation: Installation::new("test"),
         settling_time: secs(2 * MINUTE),
+        restarts: false,
         swept: false,
     };
     Build { o, now: 0 }.user("user-1")
