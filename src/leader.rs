@@ -156,7 +156,7 @@ impl Leadership {
                 }
                 Err(error) => tell_once(&mut last_told, error.to_string(), true),
             }
-            tokio::time::sleep(timing.retry_period).await;
+            elector.pause(timing.retry_period).await;
         };
         tracing::info!(identity = elector.identity(), "leading");
         let (state_sender, state) = watch::channel(State::Leading { end: since + timing.lease_duration });

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{PostParams, WatchEvent, WatchParams};
 
 use super::decide::{Action, Purpose, Seen, decide, remember};
 use super::mark::{self, Mark};
 use super::{Candidate, Clock, Farewell, LEASE_NAME};
 use crate::boottime::BootInstant;
 use crate::duration::format_go_duration;
+
+/// Seconds that one request of a watch lasts: less than the API server's own bound.
+const LONGEST_WATCH: u32 = 290;
 
 /// One candidate and what it last saw.
 pub(super) struct Elector {
@@ -72,6 +76,33 @@ impl Elector {
     /// what became of it.
     pub(super) async fn attempt(&mut self, timeout: Duration) -> Result<Attempt, LeaseError> {
         bounded(timeout, self.try_once()).await
+    }
+
+    /// Waits for the next try: for `at_most`, or until the Lease as it was last seen is handed over or gone. Where it may not be watched
+    /// the time passes.
+    pub(super) async fn pause(&self, at_most: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(at_most) => {}
+            () = self.handed_over(at_most) => {}
+        }
+    }
+
+    async fn handed_over(&self, at_most: Duration) {
+        let version = self.seen.as_ref().map(|seen| seen.version.clone()).unwrap_or_default();
+        let seconds = u32::try_from(at_most.as_secs()).unwrap_or(LONGEST_WATCH).clamp(1, LONGEST_WATCH);
+        let params = WatchParams::default().fields(&format!("metadata.name={LEASE_NAME}")).timeout(seconds);
+        if let Ok(events) = self.api.watch(&params, &version).await {
+            let mut events = std::pin::pin!(events);
+            while let Some(Ok(event)) = events.next().await {
+                let free = |lease: Lease| lease.spec.is_none_or(|spec| spec.holder_identity.is_none_or(|h| h.is_empty()));
+                match event {
+                    WatchEvent::Deleted(_) => return,
+                    WatchEvent::Added(lease) | WatchEvent::Modified(lease) if free(lease) => return,
+                    _ => {}
+                }
+            }
+        }
+        std::future::pending().await
     }
 
     /// Clears the holder where it is this candidate, in at most `timeout`.
