@@ -61,7 +61,7 @@ impl ClusterError {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.missing {
-            Some(permission) => permission.fmt(f),
+            Some(permission) => write!(f, "{permission}"),
             None => write!(f, "{} ({})", self.message, self.code),
         }
     }

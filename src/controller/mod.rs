@@ -12,6 +12,7 @@ mod wakes;
 mod watches;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -83,14 +84,14 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
         () = watches::run(leading, settings, stopped) => Ok(()),
         () = leadership.lost() => Err(Error::LeaseLost),
         // Asks `watches::run` to end, which finishes what is under way.
-        () = async {
+        never = async {
             tokio::select! {
                 () = shutdown.requested() => {}
                 () = leadership.asked_back() => info!("an uninstall asks for the Lease: this replica ends, to begin anew and stand back"),
             }
             stop.request();
-            std::future::pending().await
-        } => unreachable!("it never resolves"),
+            std::future::pending::<Infallible>().await
+        } => match never {},
     };
     process.readiness.set(ReadyState::Stopping);
     process.metrics.leading(false);

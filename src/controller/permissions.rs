@@ -38,9 +38,10 @@ impl Permissions {
 
     /// Asks for all, and tells of what is missing; says whether nothing is.
     pub async fn check(&self, told: &mut BTreeSet<Permission>) -> bool {
-        let ask = |needed| async move { self.cluster.lacks(needed).await.then(|| needed.clone()) };
-        let answers = futures::stream::iter(&self.needed).map(ask).buffer_unordered(AT_A_TIME);
-        let missing: BTreeSet<Permission> = answers.filter_map(async |missing| missing).collect().await;
+        let questions: Vec<_> = self.needed.iter().map(|needed| self.cluster.lacks(needed)).collect();
+        let answers: Vec<bool> = futures::stream::iter(questions).buffered(AT_A_TIME).collect().await;
+        let lacking = self.needed.iter().zip(answers).filter(|(_, lacks)| *lacks);
+        let missing: BTreeSet<Permission> = lacking.map(|(needed, _)| needed.clone()).collect();
         for permission in missing.difference(told) {
             warn!(reason = "MissingPermission", "{permission}");
         }

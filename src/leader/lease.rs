@@ -94,10 +94,10 @@ impl Elector {
         if let Ok(events) = self.api.watch(&params, &version).await {
             let mut events = std::pin::pin!(events);
             while let Some(Ok(event)) = events.next().await {
-                let free = |lease: Lease| lease.spec.is_none_or(|spec| spec.holder_identity.is_none_or(|h| h.is_empty()));
+                let holder = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
                 match event {
                     WatchEvent::Deleted(_) => return,
-                    WatchEvent::Added(lease) | WatchEvent::Modified(lease) if free(lease) => return,
+                    WatchEvent::Modified(lease) if holder(&lease).is_none_or(|holder| holder.is_empty()) => return,
                     _ => {}
                 }
             }

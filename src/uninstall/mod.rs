@@ -179,7 +179,8 @@ impl Uninstall {
             let found = patiently(self.until, doing, || async {
                 let mut found = Vec::new();
                 let visit = |meta: ObjectMeta| found.extend(meta.namespace.zip(meta.name));
-                self.world.cluster.visit_kind::<K>(namespace.as_deref(), visit).await.map(|()| found)
+                self.world.cluster.visit_kind::<K>(namespace.as_deref(), visit).await?;
+                Ok(found)
             });
             keys.extend(found.await?);
         }

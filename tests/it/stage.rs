@@ -56,6 +56,8 @@ pub struct Setting<'a> {
     pub log: Option<&'a str>,
     /// Replicas elect a leader, by a Lease of 6 s.
     pub elect: bool,
+    /// Flags of the election, where they are not the usual ones.
+    pub election: Option<&'a [&'a str]>,
     /// A control plane of the test's own; without one, the shared one.
     pub bed: Option<&'a Bed>,
     /// The operator serves all namespaces; only on a control plane of the test's own.
@@ -105,6 +107,7 @@ impl Stage {
         config.rate_limit = RateLimit::Off;
         let tfc = Simulator::start(config).expect("the simulator starts");
         let election: &[&str] = match setting.elect {
+            _ if setting.election.is_some() => setting.election.unwrap_or_default(),
             true => &[
                 "--leader-elect-lease-duration=6s",
                 "--leader-elect-renew-deadline=5s",

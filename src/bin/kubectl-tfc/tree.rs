@@ -120,7 +120,7 @@ impl PodsOf<'_> {
             let api: Api<Pod> = Api::namespaced(self.reach.client.clone(), namespace);
             self.known.insert(namespace.to_owned(), list(&api).await?);
         }
-        Ok(self.known.get(namespace).map_or(&[], Vec::as_slice))
+        Ok(self.known.get(namespace).map(Vec::as_slice).unwrap_or_default())
     }
 }
 

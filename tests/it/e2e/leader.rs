@@ -62,7 +62,7 @@ async fn a_leader_that_stops_hands_over_at_once() {
 async fn a_leader_that_stops_waits_for_the_reply_in_flight_and_hands_over_right_after_it() {
     // Whoever waited for the next try, or for the Lease's end, would come too late.
     let patient = ["--leader-elect-lease-duration=900s", "--leader-elect-renew-deadline=800s", "--leader-elect-retry-period=700s"];
-    let mut stage = Stage::bare_with(Setting { elect: true, flags: &patient, ..Setting::default() }).await;
+    let mut stage = Stage::bare_with(Setting { elect: true, election: Some(&patient), ..Setting::default() }).await;
     stage.start().await;
     leads(stage.operator.as_ref().expect("it runs")).await;
     let second = stage.replica().await;
@@ -74,7 +74,10 @@ async fn a_leader_that_stops_waits_for_the_reply_in_flight_and_hands_over_right_
     held.reached(1).await;
     let first = stage.operator.as_mut().expect("it runs");
     first.signal(Signal::TERM).expect("it can be told");
-    says(first, "not ready: stopping").await;
+    wait_until("it to know", SOON, async || {
+        first.logs().is_ok_and(|log| log.contains("asked to end")).then_some(()).ok_or("it does not")
+    })
+    .await;
     gate.open();
     leads(&second).await;
     says(&second, "ok: leading").await;
