@@ -14,6 +14,7 @@ pub mod role;
 mod role_impl;
 mod schema;
 pub mod secret_record;
+pub mod workload;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub use reference::api_reference;
 pub use role::{TerraformCloudRole, TerraformCloudRoleSpec, TerraformCloudRoleStatus};
 pub use role_impl::Kind;
 pub use secret_record::{Held, Pending, SecretRecord};
+pub use workload::{Workload, WorkloadKind};
 
 /// Both kinds, as they are installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {
