@@ -92,7 +92,10 @@ fn what_may_be_retained_is_released() {
 
 #[test]
 fn pods_keep_a_credential_that_can_not_be_revoked_anyway() {
-    assert!(matches!(revokes(&unready(ConfigReason::Unreachable)), Next::Wait(_)), "the outage may be over in a moment");
+    assert!(
+        matches!(revokes(&unready(ConfigReason::Unreachable)), Next::Wait(_)),
+        "the outage may be over in a moment"
+    );
     for hopeless in [unready(ConfigReason::Unauthorized), served().no_config()] {
         let Next::Unproven(records) = revokes(&hopeless) else { panic!("nobody can show that it is dead") };
         assert_eq!(records[0].token_id.as_deref(), Some("at-a1"));

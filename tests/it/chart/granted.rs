@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use tfc_harness::audit::AuditEvent;
 use tfc_harness::wait_until;
 
 use super::helm::Rendered;
@@ -70,8 +71,10 @@ impl Asked {
     /// By this user, so far.
     pub fn by(bed: &Bed, user: &str) -> Asked {
         let mut asked = Asked { all: BTreeSet::new(), refused: BTreeSet::new() };
-        let events = bed.audit_events().expect("the audit log");
-        for event in events.into_iter().filter(|event| event.user == user && !event.resource.is_empty()) {
+        let events = bed.audit_events().expect("the audit log").into_iter();
+        // Whoever is authenticated may ask what they may do, and what kinds there are.
+        let needs_a_right = |event: &AuditEvent| !event.resource.is_empty() && event.group != "authorization.k8s.io";
+        for event in events.filter(|event| event.user == user && needs_a_right(event)) {
             let resource = match event.subresource.as_str() {
                 "" => event.resource,
                 subresource => format!("{}/{subresource}", event.resource),
@@ -85,17 +88,24 @@ impl Asked {
         }
         asked
     }
+
+    fn and(mut self, other: Asked) -> Asked {
+        self.all.extend(other.all);
+        self.refused.extend(other.refused);
+        self
+    }
 }
 
-/// Waits until every right was used, and sees that nothing else was asked for. A watch is told of when it is over.
-pub async fn all_used(bed: &Bed, user: &str, granted: &BTreeSet<Right>) {
+/// Waits until every right was used by one of these users, and sees that none of them asked for anything else. A watch is told of when it is over.
+pub async fn all_used(bed: &Bed, users: &[&str], granted: &BTreeSet<Right>) {
+    let by_all = || users.iter().map(|user| Asked::by(bed, user)).reduce(Asked::and).expect("a user");
     wait_until("every right to be used", SOON, async || {
-        let asked = Asked::by(bed, user).all;
+        let asked = by_all().all;
         let idle: Vec<&Right> = granted.iter().filter(|right| !asked.iter().any(|used| right.covers(used))).collect();
         if idle.is_empty() { Ok(()) } else { Err(format!("never used: {idle:#?}")) }
     })
     .await;
-    let asked = Asked::by(bed, user);
+    let asked = by_all();
     assert!(asked.refused.is_empty(), "refused: {:#?}", asked.refused);
     let beyond: Vec<&Right> = asked.all.iter().filter(|used| !granted.iter().any(|right| right.covers(used))).collect();
     assert!(beyond.is_empty(), "granted by somebody else: {beyond:#?}");

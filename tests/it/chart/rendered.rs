@@ -269,6 +269,7 @@ fn people_get_roles_by_edit_and_configs_by_admin_and_a_status_by_none() {
 fn the_uninstallation_is_a_hook_that_serves_what_the_operator_serves() {
     let rendered = render(&json!({
         "watchNamespaces": ["a"],
+        "namespaceLabels": false,
         "installationID": "prod",
         "uninstall": {"policy": "Release", "timeout": "2m", "allowUnproven": true, "extraArgs": ["--settling-time=1m"]},
     }));

@@ -11,6 +11,22 @@ use crate::e2e::leader::leads;
 use crate::objects::apply;
 use crate::stage::{SOON, Setting, Stage};
 
+/// Of no pods, and to be restarted with each token of the role `shop`.
+fn workload(kind: &str, namespace: &str) -> Value {
+    let pod = json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "none"}]}});
+    let mut workload = json!({
+        "apiVersion": "apps/v1", "kind": kind,
+        "metadata": {"name": "reads", "namespace": namespace, "annotations": {"terraformcloud.dev/restart-for": "shop"}},
+        "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": pod},
+    });
+    match kind {
+        "Deployment" => workload["spec"]["replicas"] = json!(0),
+        "StatefulSet" => (workload["spec"]["replicas"], workload["spec"]["serviceName"]) = (json!(0), json!("reads")),
+        _ => {}
+    }
+    workload
+}
+
 /// What the operator serves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
@@ -33,7 +49,11 @@ impl<'a> Deployed<'a> {
         let tenant = scope == Scope::All;
         let mut stage =
             Stage::bare_with(Setting { bed: Some(bed), everywhere: true, tenant, ..Setting::default() }).await;
-        let mut values = json!({"crds": {"enabled": false}, "rbac": {"aggregateClusterRoles": false}});
+        let mut values = json!({
+            "crds": {"enabled": false},
+            "rbac": {"aggregateClusterRoles": false},
+            "rolloutRestart": {"enabled": true},
+        });
         if scope == Scope::One {
             values["watchNamespaces"] = json!([stage.namespace]);
         }
@@ -79,6 +99,9 @@ impl<'a> Deployed<'a> {
         let mut trusting = spec;
         trusting["caBundleRef"] = json!({"kind": "ConfigMap", "name": "ca"});
         stage.create_config("ca", trusting).await.expect("a config");
+        for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
+            apply(&stage.client, &workload(kind, &stage.tenant), false).await.expect("a workload");
+        }
         stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;
         stage.role("org", json!({"organization": {"name": "acme"}})).await;
     }
@@ -101,7 +124,7 @@ impl<'a> Deployed<'a> {
     async fn used_what_it_has(&mut self) {
         self.stage.stop().await;
         let granted = rules(&self.rendered).into_iter().flat_map(rights_of).collect();
-        all_used(self.bed, &self.user, &granted).await;
+        all_used(self.bed, &[&self.user], &granted).await;
     }
 }
 
@@ -112,8 +135,10 @@ async fn the_operator_uses_every_right_of_the_chart_and_needs_no_other() {
         let mut deployed = Deployed::new(&bed, scope, |_| {}).await;
         deployed.stage.start().await;
         leads(deployed.stage.operator.as_ref().expect("it runs")).await;
+        let standby = deployed.stage.replica().await;
         deployed.story_begins().await;
         deployed.story_ends().await;
+        drop(standby);
         deployed.used_what_it_has().await;
     }
 }
@@ -130,7 +155,7 @@ async fn every_rule_that_is_taken_away_is_missed() {
 /// Without the rule of this number the API server refuses something that the rule would have granted.
 async fn misses(bed: &Bed, number: usize) {
     let gone = std::sync::Mutex::new(Value::Null);
-    let mut deployed = Deployed::new(bed, Scope::One, |rendered| {
+    let deployed = Deployed::new(bed, Scope::One, |rendered| {
         let is_role = |object: &&mut Value| object["kind"] == "ClusterRole" || object["kind"] == "Role";
         // In the order of `rules`.
         let mut roles: Vec<&mut Value> = rendered.0.iter_mut().filter(is_role).collect();
@@ -148,7 +173,8 @@ async fn misses(bed: &Bed, number: usize) {
     .await;
     let gone = gone.into_inner().expect("no panic");
     let lost = rights_of(&gone);
-    deployed.stage.launch();
+    // Two, so that one waits for the Lease.
+    let replicas = [deployed.stage.launched(), deployed.stage.launched()];
     deployed.story_begins().await;
     wait_until(&format!("something to be refused without {gone}"), SOON, async || {
         let refused = deployed.asked().refused;
@@ -159,6 +185,5 @@ async fn misses(bed: &Bed, number: usize) {
         if refused.iter().any(is_lost) { Ok(()) } else { Err(format!("refused: {refused:?}")) }
     })
     .await;
-    // It can't settle what it has no right to.
-    deployed.stage.kill();
+    drop(replicas);
 }

@@ -4,16 +4,19 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use tfc_harness::invariants::Person;
 use tfc_harness::wait_until;
 
 use super::granted::{Right, all_used, rights_of, rules};
 use super::helm::{Helm, Rendered, args, chart, env};
 use crate::bed::Bed;
 use crate::e2e::leader::leads;
+use crate::objects::apply;
 use crate::stage::{SOON, Setting, Stage};
 
 /// A release in a stage's namespace, whose operator runs.
@@ -59,6 +62,12 @@ impl<'a> Release<'a> {
         stage.start().await;
         leads(stage.operator.as_ref().expect("it runs")).await;
         stage.config("tfc", json!({"allow": [{"users": ["me"], "organizations": ["acme"]}]})).await;
+        let ca = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"ca.crt": "none"},
+            "metadata": {"name": "ca", "namespace": stage.namespace}});
+        apply(&stage.client, &ca, false).await.expect("a ConfigMap");
+        let trusting = json!({"address": stage.tfc.address(), "tokenSecretRef": {"name": "tfc-admin"}, "caBundleRef": {"kind": "ConfigMap", "name": "ca"}});
+        stage.create_config("ca", trusting).await.expect("a config");
+        stage.config_becomes("ca", "InvalidCABundle").await;
         for (name, spec) in
             [("shop", json!({"user": {"me": true}, "ttl": "1h"})), ("org", json!({"organization": {"name": "acme"}}))]
         {
@@ -153,9 +162,20 @@ impl<'a> Release<'a> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uninstalling_revokes_every_token_and_leaves_no_stuck_namespace() {
+async fn uninstalling_does_with_the_tokens_as_the_policy_says_and_leaves_no_stuck_namespace() {
     let bed = Bed::of_its_own().await;
-    let mut release = Release::new(&bed, json!({"policy": "Revoke", "timeout": "60s"})).await;
+    let revoked = revokes(&bed).await;
+    let released = releases(&bed).await;
+    let account = |release: &Release<'_>| format!("system:serviceaccount:{0}:{0}-uninstall", release.stage.namespace);
+    let rights = revoked.rights_of_the_hook().into_iter().chain(released.rights_of_the_hook()).collect();
+    all_used(&bed, &[&account(&revoked), &account(&released)], &rights).await;
+    for release in [revoked, released] {
+        release.namespace_goes().await;
+    }
+}
+
+async fn revokes(bed: &Bed) -> Release<'_> {
+    let mut release = Release::new(bed, json!({"policy": "Revoke", "timeout": "60s"})).await;
     assert_eq!(release.stage.alive().len(), 2);
     let (helm, hook) = release.uninstall().await;
     assert!(helm.is_ok(), "{helm:?}: {hook}");
@@ -168,25 +188,29 @@ async fn uninstalling_revokes_every_token_and_leaves_no_stuck_namespace() {
         other => Err(format!("{other:?}")),
     })
     .await;
-    let user = format!("system:serviceaccount:{0}:{0}-uninstall", release.stage.namespace);
-    all_used(&bed, &user, &release.rights_of_the_hook()).await;
-    release.namespace_goes().await;
+    release
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn uninstalling_with_release_leaves_every_token_and_secret() {
-    let bed = Bed::of_its_own().await;
-    let mut release = Release::new(&bed, json!({"policy": "Release", "timeout": "60s"})).await;
+/// The replicas have gone before, and their Lease with them.
+async fn releases(bed: &Bed) -> Release<'_> {
+    let mut release = Release::new(bed, json!({"policy": "Release", "timeout": "60s"})).await;
     let tokens = [release.stage.token("shop").await, release.stage.token("org").await];
+    // That is what the policy is for: whoever deletes the role afterwards leaves its token alive.
+    for role in ["shop", "org"] {
+        release.stage.declare(Person::StrippedFinalizer, role);
+    }
+    release.stage.kill();
+    let leases: Api<Lease> = Api::namespaced(release.stage.client.clone(), &release.stage.namespace);
+    leases.delete("tfc-token-operator", &DeleteParams::default()).await.expect("the Lease");
     let (helm, hook) = release.uninstall().await;
     assert!(helm.is_ok(), "{helm:?}: {hook}");
-    release.stage.kill();
     assert_eq!(release.stage.alive().len(), 2, "{hook}");
     for (name, token) in ["shop", "org"].iter().zip(tokens) {
         assert_eq!(release.stage.token(name).await, token);
         assert_eq!(release.stage.use_token(&token).await, 200);
     }
     release.no_finalizer_is_left().await;
+    release
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
