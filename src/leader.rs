@@ -152,7 +152,11 @@ impl Leadership {
                 }
                 Ok(Attempt::StandsBack) => {
                     heard(Standing::Back);
-                    tell_once(&mut last_told, "standing back: an uninstall has the Lease, or has just had it".into(), false);
+                    tell_once(
+                        &mut last_told,
+                        "standing back: an uninstall has the Lease, or has just had it".into(),
+                        false,
+                    );
                 }
                 Err(error) => tell_once(&mut last_told, error.to_string(), true),
             }

@@ -81,7 +81,9 @@ fn uninstall(settings: UninstallSettings) -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Unproven) => {
-            eprintln!("error: tokens may live on, see above; mend what hides them, wait for their expiry, or give --allow-unproven");
+            eprintln!(
+                "error: tokens may live on, see above; mend what hides them, wait for their expiry, or give --allow-unproven"
+            );
             ExitCode::from(UNPROVEN)
         }
         Err(error) => failed(&error),

@@ -54,7 +54,9 @@ pub async fn note(world: &World, round: &Round, note: &Note) {
             (Severity::Normal, "Restarted", "Restart", format!("{workloads} read the token in Secret {secret} now"))
         }
         Note::NotRestarted(workloads) => {
-            let words = format!("{workloads}: the rollout has not ended in ten minutes and is waited for no longer; former tokens end after their overlap");
+            let words = format!(
+                "{workloads}: the rollout has not ended in ten minutes and is waited for no longer; former tokens end after their overlap"
+            );
             (Severity::Warning, "NotRestarted", "Restart", words)
         }
         Note::Abandoned(record) => {
@@ -97,9 +99,9 @@ pub async fn verdict(world: &World, round: &Round, before: &[Condition]) {
     let (namespace, role) = (round.namespace(), round.name());
     match is {
         Some(now) if was.is_none_or(|w| w.reason != now.reason) => {
-            world.metrics.failed(
-                RoleReason::ALL.iter().find(|r| r.as_str() == now.reason).map_or("Other", |r| r.as_str()),
-            );
+            world
+                .metrics
+                .failed(RoleReason::ALL.iter().find(|r| r.as_str() == now.reason).map_or("Other", |r| r.as_str()));
             warn!(namespace, role, reason = now.reason, "{}", now.message);
             world.cluster.event(&regarding(round), Severity::Warning, &now.reason, "Reconcile", &now.message).await;
         }

@@ -14,9 +14,9 @@ pub mod role;
 mod role_impl;
 mod schema;
 pub mod secret_record;
-pub mod workload;
 #[cfg(test)]
 mod tests;
+pub mod workload;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

@@ -173,7 +173,9 @@ fn failure(status: StatusCode, body: &[u8]) -> ClusterError {
         StatusCode::CONFLICT => ClusterError::Conflict,
         // The server sheds load before it looks at the request, but nothing says that a proxy in front of it does so too.
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => ClusterError::Unknown(message),
-        status if status.is_client_error() => ClusterError::Refused(Box::new(Refusal { code: status.as_u16(), message, missing: None })),
+        status if status.is_client_error() => {
+            ClusterError::Refused(Box::new(Refusal { code: status.as_u16(), message, missing: None }))
+        }
         _ => ClusterError::Unknown(message),
     }
 }

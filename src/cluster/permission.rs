@@ -147,7 +147,11 @@ mod tests {
                 "/apis/terraformcloud.dev/v1alpha1/namespaces/a/terraformcloudroles/r/status",
                 "may not patch terraformcloudroles.terraformcloud.dev/status in namespace a:",
             ),
-            (Method::GET, "/api/v1/namespaces/kube-system", "may not get namespaces: grant it to its ServiceAccount (the chart does by namespaceLabels)"),
+            (
+                Method::GET,
+                "/api/v1/namespaces/kube-system",
+                "may not get namespaces: grant it to its ServiceAccount (the chart does by namespaceLabels)",
+            ),
             (
                 Method::GET,
                 "/apis/apps/v1/namespaces/shop/deployments",

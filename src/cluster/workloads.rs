@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_rollout_is_over_when_all_pods_are_new_and_work() {
-        let (deployment, stateful, daemon) = (WorkloadKind::Deployment, WorkloadKind::StatefulSet, WorkloadKind::DaemonSet);
+        let (deployment, stateful, daemon) =
+            (WorkloadKind::Deployment, WorkloadKind::StatefulSet, WorkloadKind::DaemonSet);
         let new = |updated: i64, replicas: i64, available: i64| json!({"observedGeneration": 2, "updatedReplicas": updated, "replicas": replicas, "availableReplicas": available});
         let nodes = |updated: i64, available: i64| json!({"observedGeneration": 2, "updatedNumberScheduled": updated, "desiredNumberScheduled": 3, "numberAvailable": available});
         for (sentence, kind, spec, status, want) in [
@@ -180,11 +181,29 @@ mod tests {
             ("a new one does not work yet", deployment, json!({"replicas": 2}), new(2, 2, 1), false),
             ("one is wanted where nothing is said", deployment, json!({}), json!({"observedGeneration": 2}), false),
             ("none is wanted", deployment, json!({"replicas": 0}), json!({"observedGeneration": 2}), true),
-            ("its controller has not seen it", deployment, json!({"replicas": 0}), json!({"observedGeneration": 1}), false),
+            (
+                "its controller has not seen it",
+                deployment,
+                json!({"replicas": 0}),
+                json!({"observedGeneration": 1}),
+                false,
+            ),
             ("all are new", stateful, json!({"replicas": 2}), new(2, 2, 2), true),
             ("one is old", stateful, json!({"replicas": 2}), new(1, 2, 2), false),
-            ("it is kept old on purpose", stateful, json!({"replicas": 2, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}}), new(1, 2, 2), true),
-            ("people replace them", stateful, json!({"replicas": 2, "updateStrategy": {"type": "OnDelete"}}), new(0, 2, 2), true),
+            (
+                "it is kept old on purpose",
+                stateful,
+                json!({"replicas": 2, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}}),
+                new(1, 2, 2),
+                true,
+            ),
+            (
+                "people replace them",
+                stateful,
+                json!({"replicas": 2, "updateStrategy": {"type": "OnDelete"}}),
+                new(0, 2, 2),
+                true,
+            ),
             ("on all nodes", daemon, json!({}), nodes(3, 3), true),
             ("not on all nodes", daemon, json!({}), nodes(2, 3), false),
         ] {

@@ -210,7 +210,9 @@ pub fn retry_in(kind: TroubleKind, failures: u32, seed: &str) -> SignedDuration 
         }
         TroubleKind::Unreachable => (Duration::from_secs(5), LONGEST_OUTAGE),
         TroubleKind::Limited => (Duration::from_secs(2), LONGEST_OUTAGE),
-        TroubleKind::Ambiguous | TroubleKind::Cluster | TroubleKind::Restart => (Duration::from_millis(500), LONGEST_OUTAGE),
+        TroubleKind::Ambiguous | TroubleKind::Cluster | TroubleKind::Restart => {
+            (Duration::from_millis(500), LONGEST_OUTAGE)
+        }
     };
     let pause = first.saturating_mul(1 << failures.min(10)).min(longest);
     // Roles that failed together are not all tried again together: up to a quarter less, by the role's UID.

@@ -269,13 +269,7 @@ fn remaining(entry: &Entry, tried: &Tried) -> Option<Trouble> {
     Some(Trouble { retry_in, ..waiting.trouble.clone() })
 }
 
-async fn unreadable(
-    host: Host<'_>,
-    at: (&str, &str),
-    uid: &str,
-    mut entry: Entry,
-    unread: Unread,
-) -> Option<Duration> {
+async fn unreadable(host: Host<'_>, at: (&str, &str), uid: &str, mut entry: Entry, unread: Unread) -> Option<Duration> {
     entry.failures = entry.failures.saturating_add(1);
     let pause = retry_in(TroubleKind::Cluster, entry.failures, uid).unsigned_abs();
     let error = unread.error;

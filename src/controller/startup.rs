@@ -78,7 +78,11 @@ impl Process {
             let leadership = match settings.leader_election {
                 None => Leadership::always(),
                 Some(timing) => {
-                    info!(identity = self.place.identity, namespace = self.place.namespace, "standing by for the Lease");
+                    info!(
+                        identity = self.place.identity,
+                        namespace = self.place.namespace,
+                        "standing by for the Lease"
+                    );
                     let readiness = self.readiness.clone();
                     let heard = move |standing| {
                         readiness.set(match standing {

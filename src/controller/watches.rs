@@ -64,7 +64,8 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
         namespaces.iter().zip(role_wakes.into_iter().zip(wakes_of_configs)).enumerate()
     {
         let (role_store, roles) = watch_roles(&client, namespace.as_deref(), news.clone(), permissions.clone());
-        let (config_store, configs) = watch_configs(&client, namespace.as_deref(), config_removed.clone(), permissions.clone());
+        let (config_store, configs) =
+            watch_configs(&client, namespace.as_deref(), config_removed.clone(), permissions.clone());
         feeds.push(Feed { scope, roles, configs, role_wakes, config_wakes });
         scopes.push(Scope { roles: role_store, configs: config_store });
     }
@@ -81,9 +82,10 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     });
     show_roles(&operator);
     let told = operator.clone();
-    let watch_places = places.clone().watch(client.clone(), operator.settings.scope.namespaces.clone(), move |namespace| {
-        told.wake_roles_in(namespace);
-    });
+    let watch_places =
+        places.clone().watch(client.clone(), operator.settings.scope.namespaces.clone(), move |namespace| {
+            told.wake_roles_in(namespace);
+        });
     let mut helpers = vec![
         tokio::spawn(watch_places),
         tokio::spawn(told_of_roles(operator.clone(), told_news)),

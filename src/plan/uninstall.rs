@@ -80,7 +80,8 @@ fn revoke(o: &Observed, give_up: bool) -> Next {
     let Some(before) = status(o).filter(|s| !s.conditions.is_empty()) else { return Next::Done(None) };
     let mut status = book::base(o);
     status.renew_at = None;
-    let words = "the operator was uninstalled and has revoked this role's tokens: install it again to have the role served";
+    let words =
+        "the operator was uninstalled and has revoked this role's tokens: install it again to have the role served";
     conditions::put(o, &mut status, None, &Verdict::settled(RoleReason::Uninstalled, words));
     Next::Done((status != *before).then(|| Box::new(status)))
 }

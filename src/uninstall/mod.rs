@@ -210,7 +210,10 @@ impl Uninstall {
         }
         let found = self.world.cluster.namespace(name).await.map_or_else(
             |_| Namespace::default(),
-            |meta| Namespace { going: meta.deletion_timestamp.is_some(), labels: Some(meta.labels.unwrap_or_default()) },
+            |meta| Namespace {
+                going: meta.deletion_timestamp.is_some(),
+                labels: Some(meta.labels.unwrap_or_default()),
+            },
         );
         known.insert(name.to_owned(), found.clone());
         found

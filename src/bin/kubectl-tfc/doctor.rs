@@ -9,7 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, PostParams};
 use kube::client::Body;
 use serde::Serialize;
-use tfc_token_operator::api::names::{ANNOTATION_UNINSTALL, FINALIZER_ADMIN_SECRET, FINALIZER_IN_USE, FINALIZER_REVOKE, GROUP};
+use tfc_token_operator::api::names::{
+    ANNOTATION_UNINSTALL, FINALIZER_ADMIN_SECRET, FINALIZER_IN_USE, FINALIZER_REVOKE, GROUP,
+};
 use tfc_token_operator::api::{Condition, TerraformCloudConfig, TerraformCloudRole};
 use tfc_token_operator::clock::parse_http_date;
 use tfc_token_operator::leader::LEASE_NAME;
@@ -95,11 +97,21 @@ async fn api_server(reach: &Reach, found: &mut Vec<Finding>) -> bool {
             true
         }
         404 => {
-            note(found, Level::Fail, "CRDs", format!("{GROUP}/v1alpha1 is not served: install the chart, or apply crds/"));
+            note(
+                found,
+                Level::Fail,
+                "CRDs",
+                format!("{GROUP}/v1alpha1 is not served: install the chart, or apply crds/"),
+            );
             false
         }
         status => {
-            note(found, Level::Fail, "CRDs", format!("the API server answers {status} when asked for {GROUP}/v1alpha1: are your credentials good?"));
+            note(
+                found,
+                Level::Fail,
+                "CRDs",
+                format!("the API server answers {status} when asked for {GROUP}/v1alpha1: are your credentials good?"),
+            );
             false
         }
     }
@@ -109,8 +121,18 @@ async fn api_server(reach: &Reach, found: &mut Vec<Finding>) -> bool {
 async fn rights(reach: &Reach, found: &mut Vec<Finding>) {
     let namespace = if reach.everywhere { "" } else { reach.namespace.as_str() };
     for (group, resource, verbs, what_for) in [
-        (GROUP, "terraformcloudroles", &["get", "list", "watch"][..], "status, tree, wait (kubectl's role view grants it)"),
-        (GROUP, "terraformcloudroles", &["create", "patch", "delete"], "rotate, renew, revoke (kubectl's role edit grants it)"),
+        (
+            GROUP,
+            "terraformcloudroles",
+            &["get", "list", "watch"][..],
+            "status, tree, wait (kubectl's role view grants it)",
+        ),
+        (
+            GROUP,
+            "terraformcloudroles",
+            &["create", "patch", "delete"],
+            "rotate, renew, revoke (kubectl's role edit grants it)",
+        ),
         (GROUP, "terraformcloudconfigs", &["get", "list"], "tree (kubectl's role view grants it)"),
         (GROUP, "terraformcloudconfigs", &["patch"], "revoke --config (kubectl's role admin grants it)"),
         ("", "pods", &["list"], "tree (kubectl's role view grants it)"),
@@ -126,10 +148,17 @@ async fn rights(reach: &Reach, found: &mut Vec<Finding>) {
         if lacking.is_empty() {
             note(found, Level::Ok, "your rights", format!("{} {resource} in {place}", verbs.join(", ")));
         } else {
-            note(found, Level::Warn, "your rights", format!("you may not {} {resource} in {place}; needed for {what_for}", lacking.join(", ")));
+            note(
+                found,
+                Level::Warn,
+                "your rights",
+                format!("you may not {} {resource} in {place}; needed for {what_for}", lacking.join(", ")),
+            );
         }
     }
-    if may(reach, namespace, (GROUP, "terraformcloudroles/status"), "patch").await && !may(reach, "", ("*", "*"), "*").await {
+    if may(reach, namespace, (GROUP, "terraformcloudroles/status"), "patch").await
+        && !may(reach, "", ("*", "*"), "*").await
+    {
         let words = "you may write terraformcloudroles/status: token ids that stand there are trusted, so nobody but the operator should";
         note(found, Level::Warn, "your rights", words);
     }
@@ -161,10 +190,19 @@ async fn operator(reach: &Reach, namespace: &str, found: &mut Vec<Finding>) {
     let lease = match leases.get_opt(LEASE_NAME).await {
         Ok(Some(lease)) => lease,
         Ok(None) => {
-            let words = format!("no Lease {LEASE_NAME} in namespace {namespace}: it does not run there (--operator-namespace says where to look), or without leader election");
+            let words = format!(
+                "no Lease {LEASE_NAME} in namespace {namespace}: it does not run there (--operator-namespace says where to look), or without leader election"
+            );
             return note(found, Level::Warn, about, words);
         }
-        Err(error) => return note(found, Level::Warn, about, format!("its Lease in namespace {namespace} is not shown to you: {error}")),
+        Err(error) => {
+            return note(
+                found,
+                Level::Warn,
+                about,
+                format!("its Lease in namespace {namespace} is not shown to you: {error}"),
+            );
+        }
     };
     if lease.metadata.annotations.iter().flatten().any(|(name, _)| name == ANNOTATION_UNINSTALL) {
         note(found, Level::Warn, about, "an uninstall has the Lease, or has just had it: replicas stand back");
@@ -178,7 +216,10 @@ async fn operator(reach: &Reach, namespace: &str, found: &mut Vec<Finding>) {
             note(found, Level::Ok, about, format!("{holder} leads"));
         }
         (Some(holder), Some(at)) => {
-            let words = format!("{holder} was heard of {} for the last time: look at the operator's pods", away(at, Timestamp::now()));
+            let words = format!(
+                "{holder} was heard of {} for the last time: look at the operator's pods",
+                away(at, Timestamp::now())
+            );
             note(found, Level::Fail, about, words);
         }
         _ => note(found, Level::Fail, about, "nobody leads: look at the operator's pods"),
@@ -196,22 +237,35 @@ async fn configs(reach: &Reach, found: &mut Vec<Finding>) {
         let about = "config";
         match Condition::find(&status.conditions, "Ready") {
             Some(ready) if ready.status == "True" => {
-                let account = status.account.map_or_else(String::new, |account| format!(" as {} {}", account.kind, account.name));
+                let account =
+                    status.account.map_or_else(String::new, |account| format!(" as {} {}", account.kind, account.name));
                 note(found, Level::Ok, about, format!("{namespace}/{name}: {}{account}", ready.message));
             }
-            Some(ready) => note(found, Level::Fail, about, format!("{namespace}/{name}: {}: {}", ready.reason, ready.message)),
+            Some(ready) => {
+                note(found, Level::Fail, about, format!("{namespace}/{name}: {}: {}", ready.reason, ready.message))
+            }
             None => note(found, Level::Fail, about, format!("{namespace}/{name}: nobody has looked at it yet")),
         }
         if let Some(end) = status.token.as_ref().and_then(|token| token.expires_at.as_ref()).map(|time| time.0)
             && end.duration_since(Timestamp::now()) < SOON
         {
-            let words = format!("{namespace}/{name}: its admin token expires {}: put another one into Secret {}", away(end, Timestamp::now()), config.spec.token_secret_ref.name);
+            let words = format!(
+                "{namespace}/{name}: its admin token expires {}: put another one into Secret {}",
+                away(end, Timestamp::now()),
+                config.spec.token_secret_ref.name
+            );
             note(found, Level::Warn, about, words);
         }
         held(found, "config", &config.metadata, FINALIZER_IN_USE, "roles depend on it; delete those first");
         let secrets: Api<Secret> = Api::namespaced(reach.client.clone(), &namespace);
         if let Ok(Some(secret)) = secrets.get_metadata_opt(&config.spec.token_secret_ref.name).await {
-            held(found, "admin Secret", &secret.metadata, FINALIZER_ADMIN_SECRET, "tokens are revoked with it; delete its config first");
+            held(
+                found,
+                "admin Secret",
+                &secret.metadata,
+                FINALIZER_ADMIN_SECRET,
+                "tokens are revoked with it; delete its config first",
+            );
         }
     }
 }
@@ -232,10 +286,19 @@ async fn roles(reach: &Reach, found: &mut Vec<Finding>) {
             let level = if stalled.is_some() { Level::Fail } else { Level::Warn };
             note(found, level, "role", format!("{}/{}: {}", told.namespace, told.name, told.doing.join("; ")));
         }
-        held(found, "role", &role.metadata, FINALIZER_REVOKE, "its tokens are not proven revoked; its conditions say why");
+        held(
+            found,
+            "role",
+            &role.metadata,
+            FINALIZER_REVOKE,
+            "its tokens are not proven revoked; its conditions say why",
+        );
         let guarded = role.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER_REVOKE);
         if status.current.is_some() && !guarded {
-            let words = format!("{}/{}: it holds a token and lacks the finalizer {FINALIZER_REVOKE}: deleted now, it would leave the token alive", told.namespace, told.name);
+            let words = format!(
+                "{}/{}: it holds a token and lacks the finalizer {FINALIZER_REVOKE}: deleted now, it would leave the token alive",
+                told.namespace, told.name
+            );
             note(found, Level::Warn, "role", words);
         }
     }

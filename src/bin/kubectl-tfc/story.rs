@@ -82,7 +82,8 @@ fn doing(role: &TerraformCloudRole) -> Vec<String> {
     }
     for condition in &status.conditions {
         let sentence = format!("{}: {}", condition.reason, condition.message);
-        let news = condition.type_ == "Ready" || status.conditions.iter().all(|c| c.type_ != "Ready" || !c.same_words(condition));
+        let news = condition.type_ == "Ready"
+            || status.conditions.iter().all(|c| c.type_ != "Ready" || !c.same_words(condition));
         if news {
             said.push(match condition.type_.as_str() {
                 "Stalled" => format!("{sentence} (somebody has to act)"),
@@ -131,9 +132,15 @@ fn next(role: &TerraformCloudRole) -> Vec<Next> {
         add("a successor is minted".into(), status.renew_at.as_ref());
     }
     if let Some(current) = &status.current {
-        add(format!("token {} is revoked: the config does not admit the role any more", name(&current.token_id)), current.revoke_at.as_ref());
+        add(
+            format!("token {} is revoked: the config does not admit the role any more", name(&current.token_id)),
+            current.revoke_at.as_ref(),
+        );
         if role.spec.renewal == Some(Renewal::Never) {
-            add(format!("the lease ends, and token {} is revoked", name(&current.token_id)), current.lease_expires_at.as_ref());
+            add(
+                format!("the lease ends, and token {} is revoked", name(&current.token_id)),
+                current.lease_expires_at.as_ref(),
+            );
         }
         add(format!("token {} expires at TFC", name(&current.token_id)), current.expires_at.as_ref());
     }
@@ -208,7 +215,10 @@ mod tests {
             ],
         })));
         assert_eq!((told.ready.as_str(), told.reason.as_str(), told.subject.as_str()), ("True", "Issued", "User me"));
-        assert_eq!(told.doing, ["Issued: the Secret holds a live token", "NotPermitted: TFC: no (somebody has to act)"]);
+        assert_eq!(
+            told.doing,
+            ["Issued: the Secret holds a live token", "NotPermitted: TFC: no (somebody has to act)"]
+        );
         let next: Vec<&str> = told.next.iter().map(|next| next.what.as_str()).collect();
         assert_eq!(
             next,
@@ -224,7 +234,9 @@ mod tests {
     #[test]
     fn one_failure_is_told_once_and_an_unseen_role_says_so() {
         let failed = |type_: &str, status: &str| json!({"type": type_, "status": status, "reason": "Rejected", "message": "TFC: no"});
-        let told = tell(&role(json!({"observedGeneration": 2, "conditions": [failed("Ready", "False"), failed("Stalled", "True")]})));
+        let told = tell(&role(
+            json!({"observedGeneration": 2, "conditions": [failed("Ready", "False"), failed("Stalled", "True")]}),
+        ));
         assert_eq!(told.doing, ["Rejected: TFC: no", "somebody has to act"]);
         let unseen = tell(&role(Value::Null));
         assert_eq!((unseen.ready.as_str(), unseen.next.len()), ("Unknown", 0));

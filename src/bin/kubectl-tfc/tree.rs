@@ -44,11 +44,15 @@ pub async fn print(reach: &Reach, config: Option<&str>, output: Output) -> Resul
     let roles = match list(&everywhere).await {
         Ok(roles) => roles,
         Err(_) => {
-            eprintln!("you may not list roles in all namespaces: only those of namespace {} are shown", reach.namespace);
+            eprintln!(
+                "you may not list roles in all namespaces: only those of namespace {} are shown",
+                reach.namespace
+            );
             list(&reach.here()).await?
         }
     };
-    let mut nodes: BTreeMap<(String, String), ConfigNode> = configs.iter().map(|config| (key(config), node(config))).collect();
+    let mut nodes: BTreeMap<(String, String), ConfigNode> =
+        configs.iter().map(|config| (key(config), node(config))).collect();
     let mut pods = PodsOf { reach, known: BTreeMap::new() };
     for role in roles {
         let of = role.config_key();
@@ -134,7 +138,8 @@ fn how(pod: &Pod, secret: &str) -> Option<&'static str> {
         direct || projected.filter_map(|source| source.secret.as_ref()).any(|source| source.name == secret)
     };
     let mounted: Vec<&str> = spec.volumes.iter().flatten().filter(|v| mounts(v)).map(|v| v.name.as_str()).collect();
-    let mut used = containers.iter().flat_map(|c| c.volume_mounts.iter().flatten()).filter(|m| mounted.contains(&m.name.as_str()));
+    let mut used =
+        containers.iter().flat_map(|c| c.volume_mounts.iter().flatten()).filter(|m| mounted.contains(&m.name.as_str()));
     if let Some(mount) = used.next() {
         let pinned = mount.sub_path.as_deref().is_some_and(|path| !path.is_empty());
         return Some(if pinned { "mounted by subPath: it keeps its first token" } else { "mounted" });
@@ -142,7 +147,8 @@ fn how(pod: &Pod, secret: &str) -> Option<&'static str> {
     let whole = containers.iter().flat_map(|c| c.env_from.iter().flatten()).filter_map(|from| from.secret_ref.as_ref());
     let keys = containers.iter().flat_map(|c| c.env.iter().flatten());
     let keys = keys.filter_map(|env| env.value_from.as_ref()?.secret_key_ref.as_ref());
-    let named = whole.map(|reference| &reference.name).chain(keys.map(|reference| &reference.name)).any(|name| name == secret);
+    let named =
+        whole.map(|reference| &reference.name).chain(keys.map(|reference| &reference.name)).any(|name| name == secret);
     named.then_some("in its environment: read when it starts")
 }
 
@@ -169,7 +175,9 @@ mod tests {
 
     #[test]
     fn a_pod_is_told_how_it_reads_a_secret() {
-        let pod = |spec: Value| serde_json::from_value::<Pod>(json!({"metadata": {"name": "p"}, "spec": spec})).expect("a pod");
+        let pod = |spec: Value| {
+            serde_json::from_value::<Pod>(json!({"metadata": {"name": "p"}, "spec": spec})).expect("a pod")
+        };
         let volume = |mount: Value, source: Value| {
             let mut source = source;
             source["name"] = json!("v");
@@ -182,11 +190,27 @@ mod tests {
         for (sentence, pod, want) in [
             ("a volume", volume(mount.clone(), secret.clone()), Some("mounted")),
             ("a projected one", volume(mount.clone(), projected), Some("mounted")),
-            ("a file of it", volume(json!({"name": "v", "mountPath": "/x", "subPath": "token"}), secret.clone()), Some("mounted by subPath: it keeps its first token")),
+            (
+                "a file of it",
+                volume(json!({"name": "v", "mountPath": "/x", "subPath": "token"}), secret.clone()),
+                Some("mounted by subPath: it keeps its first token"),
+            ),
             ("one that no container mounts", volume(json!({"name": "w", "mountPath": "/x"}), secret), None),
-            ("all of its keys", pod(json!({"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": "tfc"}}]}]})), Some("in its environment: read when it starts")),
-            ("a key", environment(json!([{"name": "T", "valueFrom": {"secretKeyRef": {"name": "tfc", "key": "token"}}}])), Some("in its environment: read when it starts")),
-            ("another's key", environment(json!([{"name": "T", "valueFrom": {"secretKeyRef": {"name": "other", "key": "token"}}}])), None),
+            (
+                "all of its keys",
+                pod(json!({"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": "tfc"}}]}]})),
+                Some("in its environment: read when it starts"),
+            ),
+            (
+                "a key",
+                environment(json!([{"name": "T", "valueFrom": {"secretKeyRef": {"name": "tfc", "key": "token"}}}])),
+                Some("in its environment: read when it starts"),
+            ),
+            (
+                "another's key",
+                environment(json!([{"name": "T", "valueFrom": {"secretKeyRef": {"name": "other", "key": "token"}}}])),
+                None,
+            ),
         ] {
             assert_eq!(how(&pod, "tfc"), want, "{sentence}");
         }

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use tracing::{info, warn};
 
-use crate::api::{SecretRecord, TerraformCloudRole};
 use crate::api::names::ANNOTATION_RECORD;
+use crate::api::{SecretRecord, TerraformCloudRole};
 use crate::cluster::ClusterError;
 use crate::controller::Operator;
 use crate::marker::role_hash;

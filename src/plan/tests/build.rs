@@ -271,8 +271,7 @@ impl Build {
 
     pub fn trouble(mut self, kind: TroubleKind) -> Self {
         let words = "TFC said so".into();
-        self.o.trouble =
-            Some(Trouble { kind, words, retry_in: secs(30), settling: false, missing_permission: false });
+        self.o.trouble = Some(Trouble { kind, words, retry_in: secs(30), settling: false, missing_permission: false });
         self
     }
 

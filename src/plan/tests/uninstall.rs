@@ -92,7 +92,10 @@ fn what_may_be_retained_is_released() {
 
 #[test]
 fn pods_keep_a_credential_that_can_not_be_revoked_anyway() {
-    assert!(matches!(revokes(&unready(ConfigReason::Unreachable)), Next::Wait(_)), "the outage may be over in a moment");
+    assert!(
+        matches!(revokes(&unready(ConfigReason::Unreachable)), Next::Wait(_)),
+        "the outage may be over in a moment"
+    );
     for hopeless in [unready(ConfigReason::Unauthorized), served().no_config()] {
         let Next::Unproven(records) = revokes(&hopeless) else { panic!("nobody can show that it is dead") };
         assert_eq!(records[0].token_id.as_deref(), Some("at-a1"));
@@ -113,9 +116,7 @@ fn what_is_hidden_is_unproven_and_given_up_by_name_only_when_told_to() {
 fn an_attempt_that_may_still_land_is_waited_for_and_what_failed_is_tried_again() {
     let open = role().served().unsettled("a1", 0);
     assert_eq!(revokes(&open), Next::Wait(secs(2 * MINUTE)));
-    let failed = role().served().predecessor("a0", 0).trouble(TroubleKind::Unreachable);
-    let failed = Build { o: failed.o.clone(), ..failed };
-    let mut settling = failed.clone();
+    let mut settling = role().served().predecessor("a0", 0).trouble(TroubleKind::Unreachable);
     settling.o.trouble.as_mut().unwrap().settling = true;
     assert!(matches!(revokes(&settling), Next::Wait(_)));
 }

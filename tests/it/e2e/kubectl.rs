@@ -129,7 +129,15 @@ async fn the_doctor_finds_what_is_wrong_and_says_the_mend() {
     let stage = issued().await;
     // No election, so no Lease: that is a warning, and the rest is well.
     let said = well(&stage, &["doctor", "--operator-namespace", &stage.namespace]).await;
-    for words in ["ok    API server", "ok    clock", "ok    CRDs", "ok    your rights", "warn  operator: no Lease", "ok    config", "ok    roles: 1 of 1"] {
+    for words in [
+        "ok    API server",
+        "ok    clock",
+        "ok    CRDs",
+        "ok    your rights",
+        "warn  operator: no Lease",
+        "ok    config",
+        "ok    roles: 1 of 1",
+    ] {
         assert!(said.contains(words), "{words}: {said}");
     }
     stage.secret("tfc-admin", "token", "abcdefghijklmn.atlasv1.not-the-account-any-more").await;

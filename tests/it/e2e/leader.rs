@@ -61,7 +61,11 @@ async fn a_leader_that_stops_hands_over_at_once() {
 #[tokio::test]
 async fn a_leader_that_stops_waits_for_the_reply_in_flight_and_hands_over_right_after_it() {
     // Whoever waited for the next try, or for the Lease's end, would come too late.
-    let patient = ["--leader-elect-lease-duration=900s", "--leader-elect-renew-deadline=800s", "--leader-elect-retry-period=700s"];
+    let patient = [
+        "--leader-elect-lease-duration=900s",
+        "--leader-elect-renew-deadline=800s",
+        "--leader-elect-retry-period=700s",
+    ];
     let mut stage = Stage::bare_with(Setting { elect: true, election: Some(&patient), ..Setting::default() }).await;
     stage.start().await;
     leads(stage.operator.as_ref().expect("it runs")).await;

@@ -122,7 +122,8 @@ async fn a_config_says_which_permission_its_operator_lacks() {
 async fn a_watch_that_is_not_allowed_is_said_in_the_log_and_by_the_probe_in_the_same_words_until_it_is() {
     let stage = without(("terraformcloudroles", &["watch"])).await;
     let operator = stage.armed("");
-    let words = format!("the operator may not watch terraformcloudroles.terraformcloud.dev in namespace {}", stage.namespace);
+    let words =
+        format!("the operator may not watch terraformcloudroles.terraformcloud.dev in namespace {}", stage.namespace);
     probe_says(&operator, &format!("not ready: {words}")).await;
     let log = operator.logs().expect("the log is readable");
     assert!(log.contains(&words) && log.contains("MissingPermission"), "{log}");

@@ -103,7 +103,8 @@ async fn a_release_leaves_tokens_and_secrets_and_an_operator_that_comes_back_lea
     drop(second);
     drop(stage.operator.take());
     // As a new installation finds it, in which nobody stands back any more.
-    let leases: Api<k8s_openapi::api::coordination::v1::Lease> = Api::namespaced(stage.client.clone(), &stage.namespace);
+    let leases: Api<k8s_openapi::api::coordination::v1::Lease> =
+        Api::namespaced(stage.client.clone(), &stage.namespace);
     leases.delete("tfc-token-operator", &DeleteParams::default()).await.expect("the Lease can be deleted");
     stage.start().await;
     stage.role_until("shop", "its finalizer to be back", |role| !role.finalizers().is_empty()).await;
