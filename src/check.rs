@@ -47,8 +47,13 @@ pub async fn check(url: &str, timeout: Duration) -> Result<String, CheckError> {
 
 /// All that an error says: the outermost words alone leave out why.
 fn words(error: &reqwest::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    said
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::*;
+use crate::log::LogFormat;
 
 fn run(flags: &[&str]) -> Result<RunArgs, clap::Error> {
     let args = Args::try_parse_from(["tfc-token-operator", "run"].iter().chain(flags))?;
@@ -36,7 +37,7 @@ fn the_defaults_are_those_of_the_reference() {
 fn lists_are_repeated_or_separated_by_commas() {
     assert_eq!(settings(&["--namespace=b,a", "--namespace", "c", "--namespace=a"]).scope.namespaces, ["a", "b", "c"]);
     let allowed = settings(&["--allowed-addresses=app.terraform.io,*.example.com", "--allowed-addresses", "localhost"]);
-    assert_eq!(allowed.allowed_addresses.to_string(), "app.terraform.io, *.example.com, localhost");
+    assert_eq!(allowed.scope.allowed_addresses.to_string(), "app.terraform.io, *.example.com, localhost");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use tracing::{debug, error, info, warn};
 
-use self::check::{Checked, Checker, Fingerprint, Problem};
+use self::check::{Checked, Fingerprint, Problem};
 pub use self::references::References;
 use super::Operator;
 use super::wakes::Wakes;

@@ -116,9 +116,7 @@ fn what_is_hidden_is_unproven_and_given_up_by_name_only_when_told_to() {
 fn an_attempt_that_may_still_land_is_waited_for_and_what_failed_is_tried_again() {
     let open = role().served().unsettled("a1", 0);
     assert_eq!(revokes(&open), Next::Wait(secs(2 * MINUTE)));
-    let failed = role().served().predecessor("a0", 0).trouble(TroubleKind::Unreachable);
-    let failed = Build { o: failed.o.clone(), ..failed };
-    let mut settling = failed.clone();
+    let mut settling = role().served().predecessor("a0", 0).trouble(TroubleKind::Unreachable);
     settling.o.trouble.as_mut().unwrap().settling = true;
     assert!(matches!(revokes(&settling), Next::Wait(_)));
 }
