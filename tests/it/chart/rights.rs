@@ -3,6 +3,7 @@
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use tfc_harness::wait_until;
+use tfc_token_operator::api::Condition;
 
 use super::granted::{Asked, Right, all_used, rights_of, rules};
 use super::helm::{Helm, Rendered, args};
@@ -46,6 +47,11 @@ struct Deployed<'a> {
 
 impl<'a> Deployed<'a> {
     async fn new(bed: &'a Bed, scope: Scope, change: impl Fn(&mut Rendered)) -> Deployed<'a> {
+        Deployed::with(bed, scope, json!({}), change).await
+    }
+
+    /// The same with further values.
+    async fn with(bed: &'a Bed, scope: Scope, further: Value, change: impl Fn(&mut Rendered)) -> Deployed<'a> {
         let tenant = scope == Scope::All;
         let mut stage =
             Stage::bare_with(Setting { bed: Some(bed), everywhere: true, tenant, ..Setting::default() }).await;
@@ -54,6 +60,9 @@ impl<'a> Deployed<'a> {
             "rbac": {"aggregateClusterRoles": false},
             "rolloutRestart": {"enabled": true},
         });
+        for (key, value) in further.as_object().into_iter().flatten() {
+            values[key] = value.clone();
+        }
         if scope == Scope::One {
             values["watchNamespaces"] = json!([stage.namespace]);
         }
@@ -140,6 +149,30 @@ async fn the_operator_uses_every_right_of_the_chart_and_needs_no_other() {
         deployed.story_ends().await;
         drop(standby);
         deployed.used_what_it_has().await;
+    }
+}
+
+#[tokio::test]
+async fn without_labels_of_namespaces_entries_for_others_admit_nobody_and_the_config_says_why() {
+    let bed = Bed::of_its_own().await;
+    for from in ["All", "Selector"] {
+        let mut deployed =
+            Deployed::with(&bed, Scope::One, json!({"namespaceLabels": false, "installationID": "ours"}), |_| {}).await;
+        deployed.stage.start().await;
+        let stage = &deployed.stage;
+        let mut namespaces = json!({"from": from});
+        if from == "Selector" {
+            namespaces["selector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}});
+        }
+        stage.config("tfc", json!({"allow": [{"namespaces": namespaces, "users": ["me"]}]})).await;
+        stage.role("shop", json!({"user": {"me": true}})).await;
+        stage.role_becomes("shop", "False", "ConfigNotAvailable").await;
+        let conditions = stage.configs().get("tfc").await.expect("it").status.unwrap_or_default().conditions;
+        let stalled = Condition::find(&conditions, "Stalled").expect("it says so");
+        assert_eq!(stalled.reason, "MissingPermission");
+        assert!(stalled.message.contains("namespaceLabels"), "{}", stalled.message);
+        stage.told("tfc", "MissingPermission").await;
+        assert!(stage.tfc.minted().is_empty());
     }
 }
 
