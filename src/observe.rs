@@ -10,7 +10,7 @@ use crate::accounts::Session;
 use crate::act::World;
 use crate::api::TerraformCloudRole;
 use crate::boottime::BootInstant;
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, Refusal};
 use crate::marker::attempt;
 use crate::plan::observed::{Facts, Nonce, Observed, Secret, Trouble, TroubleKind};
 use crate::secret;
@@ -43,6 +43,14 @@ pub struct Round {
     namespace: Namespace,
 }
 
+/// A role that could not be observed.
+pub struct Unread {
+    /// Why not.
+    pub error: ClusterError,
+    /// The role was read, its Secret was not: there is nothing to decide on, but something to tell.
+    pub round: Option<Box<Round>>,
+}
+
 /// What is known of a role's namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
@@ -50,6 +58,8 @@ pub struct Namespace {
     pub going: bool,
     /// Its labels; `None` where the operator may not read them.
     pub labels: Option<BTreeMap<String, String>>,
+    /// The operator may not read namespaces at all.
+    pub hidden: bool,
 }
 
 impl Round {
@@ -61,8 +71,9 @@ impl Round {
         (namespace, name): (&str, &str),
         verified: Option<String>,
         place: Namespace,
-    ) -> Result<Option<Round>, ClusterError> {
-        let Some(role) = world.cluster.get::<TerraformCloudRole>(namespace, name).await? else { return Ok(None) };
+    ) -> Result<Option<Round>, Unread> {
+        let role = world.cluster.get::<TerraformCloudRole>(namespace, name).await;
+        let Some(role) = role.map_err(|error| Unread { error, round: None })? else { return Ok(None) };
         let session = world.accounts.session(&role.config_key());
         let mut round = Round {
             role,
@@ -78,8 +89,10 @@ impl Round {
             swept: false,
             namespace: place,
         };
-        round.read_secret(world).await?;
-        Ok(Some(round))
+        match round.read_secret(world).await {
+            Ok(()) => Ok(Some(round)),
+            Err(error) => Err(Unread { error, round: Some(Box::new(round)) }),
+        }
     }
 
     /// Reads the Secret's metadata anew.
@@ -107,6 +120,13 @@ impl Round {
         self.trouble = Some(Trouble::new(kind, words));
     }
 
+    /// Notes a refusal of the API server.
+    pub fn refused(&mut self, kind: TroubleKind, words: String, refusal: &Refusal) {
+        self.failed = true;
+        let missing_permission = refusal.missing.is_some();
+        self.trouble = Some(Trouble { missing_permission, ..Trouble::new(kind, words) });
+    }
+
     /// All that the planner looks at.
     pub fn observed(&self, world: &World) -> Observed {
         let session = self.session.as_ref();
@@ -123,6 +143,7 @@ impl Round {
             role: self.role.clone(),
             namespace_going: self.namespace.going,
             namespace_labels: self.namespace.labels.clone(),
+            namespaces_hidden: self.namespace.hidden,
             config: session.map(|session| session.observed(&self.role.config_key())),
             secret: self.secret.clone(),
             facts: self.facts.clone(),
@@ -133,6 +154,7 @@ impl Round {
             nonce: Nonce { attempt: attempt(name.try_into().unwrap_or_default()), seconds },
             installation: world.installation.clone(),
             settling_time: world.settling_time,
+            restarts: world.rollout_restart,
             swept: self.swept,
         }
     }

@@ -72,6 +72,7 @@ pub fn role() -> Build {
         role,
         namespace_going: false,
         namespace_labels: Some(BTreeMap::new()),
+        namespaces_hidden: false,
         config: Some(config),
         secret: Secret::Absent,
         facts: Facts::default(),
@@ -82,6 +83,7 @@ pub fn role() -> Build {
         nonce: Nonce { attempt: "new".into(), seconds: 42 },
         installation: Installation::new("test"),
         settling_time: secs(2 * MINUTE),
+        restarts: false,
         swept: false,
     };
     Build { o, now: 0 }.user("user-1")
@@ -269,7 +271,8 @@ impl Build {
     }
 
     pub fn trouble(mut self, kind: TroubleKind) -> Self {
-        self.o.trouble = Some(Trouble { kind, words: "TFC said so".into(), retry_in: secs(30), settling: false });
+        let words = "TFC said so".into();
+        self.o.trouble = Some(Trouble { kind, words, retry_in: secs(30), settling: false, missing_permission: false });
         self
     }
 
