@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Builds the test bed: the programs of a Kubernetes control plane, each from its pinned Go module beside this script.
 #
-#   build.sh           build what is missing (once per machine; a second run builds nothing)
-#   build.sh --path    print the folder of the programs, build nothing
+#   build.sh                  build what is missing (once per machine; a second run builds nothing)
+#   build.sh --node           the same for a node: kubelet, scheduler, containerd and what they call
+#   build.sh [--node] --path  print the folder of the programs, build nothing
 #
 # They are kept outside the checkout, in a folder named after their versions and a hash of the files of the modules k8s
 # and etcd; etcdutl, which restores snapshots, is of etcd's own version. Where KUBEBUILDER_ASSETS names a folder that has
@@ -25,6 +26,23 @@ programs=(
 if ! command -v kubectl >/dev/null; then
   programs+=("kubectl k8s k8s.io/kubernetes/cmd/kubectl 1")
 fi
+
+# The node's. They need nothing that the module of the control plane has not; containerd is a module of its own.
+node_programs=(
+  "kubelet k8s k8s.io/kubernetes/cmd/kubelet 1"
+  "kube-scheduler k8s k8s.io/kubernetes/cmd/kube-scheduler 1"
+  "containerd containerd github.com/containerd/containerd/v2/cmd/containerd 1"
+  "containerd-shim-runc-v2 containerd github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2 1"
+  "ctr containerd github.com/containerd/containerd/v2/cmd/ctr 1"
+)
+# What is no Go program, or needs more than Go: Debian's package, the file in it, and where the machine may have its own.
+node_packages=(
+  "runc usr/sbin/runc /usr/bin/runc:/usr/sbin/runc:/usr/local/sbin/runc"
+  "containernetworking-plugins usr/lib/cni/bridge /opt/cni/bin/bridge:/usr/lib/cni/bridge"
+  "containernetworking-plugins usr/lib/cni/host-local /opt/cni/bin/host-local:/usr/lib/cni/host-local"
+  "containernetworking-plugins usr/lib/cni/loopback /opt/cni/bin/loopback:/usr/lib/cni/loopback"
+  "busybox-static bin/busybox -"
+)
 
 say() { printf 'testbed: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -60,11 +78,24 @@ if [[ -n $assets ]]; then
   bed=${built%/bin}-assets-${assets_hash:0:12}/bin
 fi
 
-case ${1:-} in
-  --path) echo "$bed"; exit ;;
-  "") ;;
-  *) die "usage: build.sh [--path]" ;;
-esac
+node=
+path=
+for option; do
+  case $option in
+    --node) node=1 ;;
+    --path) path=1 ;;
+    *) die "usage: build.sh [--node] [--path]" ;;
+  esac
+done
+if [[ -n $node ]]; then
+  programs=("${node_programs[@]}")
+  containerd_version=$(version_of containerd github.com/containerd/containerd/v2)
+  hash=$( (cat "$here"/{k8s,containerd}/go.{mod,sum}; echo "${node_packages[@]}") | sha256sum)
+  built=$cache/node-${k8s_version#v}-containerd-${containerd_version#v}-${hash:0:12}/bin
+  assets=
+  bed=$built
+fi
+if [[ -n $path ]]; then echo "$bed"; exit; fi
 
 from_assets() { [[ -n $assets && -x $assets/$1 ]]; }
 
@@ -79,7 +110,14 @@ for program in "${programs[@]}"; do
     [[ $bed/$name -ef $built/$name ]] || unlinked+=("$name")
   fi
 done
-((${#missing[@]} + ${#unlinked[@]})) || exit 0
+unpacked=() # files of packages that the node lacks
+if [[ -n $node ]]; then
+  for package in "${node_packages[@]}"; do
+    read -r _ file _ <<<"$package"
+    [[ -x $built/${file##*/} ]] || unpacked+=("$package")
+  done
+fi
+((${#missing[@]} + ${#unlinked[@]} + ${#unpacked[@]})) || exit 0
 
 for tool in flock sha256sum; do
   command -v "$tool" >/dev/null || die "$tool is missing (on Debian: apt-get install util-linux coreutils)"
@@ -102,7 +140,7 @@ find_go() {
 # build NUMBER NAME MODULE-FOLDER PACKAGE MINUTES: into a name of its own, then moved, so that no half program is left.
 building=
 unfinished=
-trap '[[ -z $building ]] || kill "$building" 2>/dev/null || true; [[ -z $unfinished ]] || rm -f "$unfinished"' EXIT
+trap '[[ -z $building ]] || kill "$building" 2>/dev/null || true; [[ -z $unfinished ]] || rm -rf "$unfinished"' EXIT
 trap 'exit 130' INT TERM
 build() {
   local title="building $2 ($1 of ${#missing[@]}), about $5 min on two cores when nothing is cached"
@@ -112,7 +150,9 @@ build() {
   say "$title"
   (
     cd "$here/$3"
+    # The tags are containerd's: storage that needs libraries of C.
     exec env CGO_ENABLED=0 GOFLAGS= GOWORK=off go build -trimpath -mod=readonly -o "$unfinished" \
+      -tags "no_btrfs no_zfs no_devmapper" \
       -ldflags "-s -w -X $stamp.gitVersion=$k8s_version -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor" "$4"
   ) >&2 </dev/null &
   building=$!
@@ -150,6 +190,44 @@ if ((${#missing[@]})); then
     [[ -x $built/$name ]] || build "$number" "$name" "$folder" "$package" "$minutes"
   done
 fi
+
+# unpack PACKAGE FILE PLACES: the machine's own program, else the one of Debian's package. Nothing is installed.
+unpack() {
+  local name=${2##*/} place places
+  IFS=: read -ra places <<<"$3"
+  for place in "${places[@]}"; do
+    if [[ -x $place ]]; then
+      say "$name: the machine's own, $place"
+      ln -sf "$place" "$built/$name"
+      return
+    fi
+  done
+  for tool in apt-get dpkg-deb; do
+    command -v "$tool" >/dev/null || die "$name is missing and $tool is not there to fetch it: put a static $name into $built"
+  done
+  unfinished=$(mktemp -d)
+  (
+    cd "$unfinished"
+    # As any user; only the lists of packages are root's to bring.
+    apt-get -qq download "$1" 2>/dev/null || { apt-get -qq update && apt-get -qq download "$1"; } ||
+      die "Debian's package $1 could not be had (run apt-get update as root), and $name is missing"
+    dpkg-deb --extract "$1"_*.deb .
+    cp "$2" "$built/.$name.$$"
+    mv "$built/.$name.$$" "$built/$name"
+  ) >&2 </dev/null
+  rm -rf "$unfinished"
+  unfinished=
+  if ldd "$built/$name" 2>/dev/null | grep -q "not found"; then
+    ldd "$built/$name" >&2
+    rm "$built/$name"
+    die "libraries of $name are missing (on Debian: apt-get install $1)"
+  fi
+  say "unpacked $name of Debian's $1"
+}
+for package in ${unpacked[@]+"${unpacked[@]}"}; do
+  read -r name file places <<<"$package"
+  unpack "$name" "$file" "$places"
+done
 
 for name in ${unlinked[@]+"${unlinked[@]}"}; do
   [[ $bed != "$built" ]] || continue
