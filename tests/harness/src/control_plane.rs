@@ -290,7 +290,8 @@ impl Layout {
             .arg(format!("--tls-private-key-file={}", self.pki.key.display()))
             .arg(format!("--token-auth-file={}", self.path("tokens.csv").display()))
             .arg("--authorization-mode=Node,RBAC")
-            .arg("--enable-admission-plugins=NodeRestriction")
+            // The second is OpenShift's, among others': who gives an object an owner needs more rights.
+            .arg("--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement")
             .arg("--allow-privileged=true")
             // Nodes have no names that could be looked up.
             .arg("--kubelet-preferred-address-types=InternalIP")
