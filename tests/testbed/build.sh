@@ -36,10 +36,10 @@ if ! command -v kubectl >/dev/null; then
   programs+=("kubectl k8s k8s.io/kubernetes/cmd/kubectl 1")
 fi
 
-# The node's. They need nothing that the module of the control plane has not; containerd is a module of its own.
+# The node's. Kubelet and scheduler have a module beside that of the control plane, so that neither's change rebuilds the other.
 node_programs=(
-  "kubelet k8s k8s.io/kubernetes/cmd/kubelet 1"
-  "kube-scheduler k8s k8s.io/kubernetes/cmd/kube-scheduler 1"
+  "kubelet kubelet k8s.io/kubernetes/cmd/kubelet 1"
+  "kube-scheduler kubelet k8s.io/kubernetes/cmd/kube-scheduler 1"
   "containerd containerd github.com/containerd/containerd/v2/cmd/containerd 1"
   "containerd-shim-runc-v2 containerd github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2 1"
   "ctr containerd github.com/containerd/containerd/v2/cmd/ctr 1"
@@ -73,6 +73,8 @@ k8s_version=$(version_of k8s k8s.io/kubernetes)
 etcd_version=$(version_of etcd go.etcd.io/etcd/server/v3)
 etcdutl_version=$(version_of etcdutl go.etcd.io/etcd/etcdutl/v3)
 [[ $etcdutl_version == "$etcd_version" ]] || die "etcdutl $etcdutl_version is not of etcd $etcd_version: pin the same"
+kubelet_version=$(version_of kubelet k8s.io/kubernetes)
+[[ $kubelet_version == "$k8s_version" ]] || die "kubelet $kubelet_version is not of Kubernetes $k8s_version: pin the same"
 hash=$(cat "$here"/{k8s,etcd}/go.{mod,sum} | sha256sum)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tfc-token-operator/testbed
 control_plane=$cache/k8s-${k8s_version#v}-etcd-${etcd_version#v}-${hash:0:12}/bin
@@ -105,7 +107,7 @@ if [[ ${1:-} == --node ]]; then
   programs=("${node_programs[@]}")
   files=()
   assets=
-  bed_hash=$({ cat "$here"/{k8s,containerd}/go.{mod,sum} && echo "${programs[*]} ${node_packages[*]}"; } | sha256sum)
+  bed_hash=$({ cat "$here"/{kubelet,containerd}/go.{mod,sum} && echo "${programs[*]} ${node_packages[*]}"; } | sha256sum)
   bed=$cache/node-${bed_hash:0:12}/bin
 fi
 

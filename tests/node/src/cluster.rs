@@ -47,7 +47,7 @@ impl Cluster {
         let control_plane = ControlPlane::start(programs).await?;
         // What kube-proxy does elsewhere: the Service's address leads to the API server.
         let way = Proxy::listen((sandbox::API_SERVER, 443).into(), control_plane.address()).await?;
-        let dns = Dns::start((sandbox::DNS, 53).into(), names).await?;
+        let dns = Dns::start((sandbox::DNS, 53).into(), names, control_plane.client()).await?;
         let node = Node::start(node_programs, folder.path(), &control_plane).await?;
         Ok(Self { node, _dns: dns, _way: way, control_plane, kubectl, helm, folder })
     }
@@ -55,6 +55,11 @@ impl Cluster {
     /// A client of the admin, for the calling test's runtime.
     pub fn client(&self) -> Client {
         self.control_plane.client()
+    }
+
+    /// The URL of the store behind the API server, for the recorder of the invariants.
+    pub fn etcd_url(&self) -> String {
+        self.control_plane.etcd_url()
     }
 
     /// The node.
@@ -113,6 +118,18 @@ impl Cluster {
     pub async fn exec(&self, namespace: &str, pod: &str, command: &[&str]) -> Result<Output, Error> {
         let args = ["--namespace", namespace, "exec", pod, "--"];
         self.kubectl(&[&args[..], command].concat(), None).await
+    }
+
+    /// Runs kubectl as the admin and gives what it says, whatever comes of it; for the message of a test that fails.
+    pub fn describe(&self, args: &[&str]) -> String {
+        let output = std::process::Command::new(&self.kubectl)
+            .args(args)
+            .env("KUBECONFIG", self.control_plane.kubeconfig_path())
+            .output();
+        match output {
+            Ok(output) => String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+            Err(error) => error.to_string(),
+        }
     }
 
     async fn run(&self, program: &Path, args: &[&str], input: Option<&str>) -> Result<Output, Error> {
