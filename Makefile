@@ -33,9 +33,14 @@ IMAGE_BINARY := $(or $(CARGO_TARGET_DIR),target)/$(IMAGE_TARGET)/release/tfc-tok
 IMAGE_FLAGS := -C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=/build \
 	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 # For another machine than this one: Debian's cross compiler, for the crates that have C in them and as the linker.
-IMAGE_CC := $(if $(filter $(ARCH),$(subst x86_64,amd64,$(subst aarch64,arm64,$(shell uname -m)))),cc,$(IMAGE_TARGET:-unknown-linux-gnu=)-linux-gnu-gcc)
+ifeq ($(ARCH),$(subst x86_64,amd64,$(subst aarch64,arm64,$(shell uname -m))))
+IMAGE_CC := cc
+IMAGE_ENV := RUSTFLAGS="$(IMAGE_FLAGS)"
+else
+IMAGE_CC := $(IMAGE_TARGET:-unknown-linux-gnu=)-linux-gnu-gcc
 IMAGE_ENV := RUSTFLAGS="$(IMAGE_FLAGS)" CC_$(subst -,_,$(IMAGE_TARGET))=$(IMAGE_CC) \
 	CARGO_TARGET_$(shell echo $(subst -,_,$(IMAGE_TARGET)) | tr a-z A-Z)_LINKER=$(IMAGE_CC)
+endif
 IMAGE_CARGO := $(IMAGE_ENV) cargo build $(LOCKED) --release --target $(IMAGE_TARGET) --bin tfc-token-operator
 # The program that writes it; the second build of image-reproducible takes the first one's.
 PACKER ?= $(PROGRAMS)/operator-image

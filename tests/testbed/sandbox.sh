@@ -25,11 +25,17 @@ if [[ ${1:-} != --inside ]]; then
 fi
 shift
 
-# The network: nothing but loopback, on which the cluster's addresses are.
+# The network: the servers' addresses on loopback, and a wire with the node's that leads nowhere. Kubernetes' programs look for a
+# default route to find out who they are.
 ip link set lo up
-for address in 10.0.0.1 10.0.0.10 192.0.2.10 198.51.100.10; do
+for address in 10.0.0.1 10.0.0.10 198.51.100.10; do
   ip address add "$address/32" dev lo
 done
+ip link add uplink type veth peer name nowhere
+ip address add 192.0.2.10/24 dev uplink
+ip link set uplink up
+ip link set nowhere up
+ip route add default via 192.0.2.1
 echo 1 >/proc/sys/net/ipv4/ip_forward
 
 # The folders of a node, in memory. What is below /var/lib stays readable.

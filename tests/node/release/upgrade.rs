@@ -43,7 +43,7 @@ fn an_upgrade_under_load_fails_no_issuance() {
 
 /// Makes roles and rotates them until the upgrade is over, one after the other; their names.
 async fn ask_until(stage: &Stage, over: &AtomicBool) -> Vec<String> {
-    let mut roles = Vec::new();
+    let mut roles: Vec<String> = Vec::new();
     while !over.load(Ordering::Relaxed) {
         let name = format!("load-{}", roles.len());
         stage.role(&name).await;

@@ -64,7 +64,7 @@ async fn pod_behind(cluster: Client, name: &str) -> Option<Ipv4Addr> {
     let slices: Api<EndpointSlice> = Api::namespaced(cluster, namespace);
     let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
     let slices = slices.list(&of_service).await.ok()?;
-    let endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints);
+    let endpoints = slices.items.into_iter().filter_map(|slice| slice.endpoints).flatten();
     let ready = endpoints.filter(|endpoint| {
         endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
     });
