@@ -12,7 +12,6 @@ use crate::stage::{RELEASE, SHOP, SOON, Stage, on_the_cluster};
 fn terraform_in_a_pod_is_logged_in_and_stays_so() {
     on_the_cluster(async |stage| {
         stage.install(&[]).await;
-        stage.cluster.helm(&["test", RELEASE, "--namespace", RELEASE]).await.expect("helm test succeeds");
         stage.config().await;
         stage.role("ci").await;
         let first = stage.issued("ci", None).await;
@@ -40,6 +39,7 @@ fn terraform_in_a_pod_is_logged_in_and_stays_so() {
         assert_eq!(stage.terraform("environment").await, [first.as_str()], "the former token lives on for the overlap");
 
         the_other_takes_over(&stage).await;
+        stage.cluster.helm(&["test", RELEASE, "--namespace", RELEASE]).await.expect("helm test succeeds");
         every_token_is_revoked(&stage).await;
         stage.namespaces_go().await;
     });
