@@ -166,6 +166,7 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
     status.renew_at = terms.as_ref().and_then(|t| renew_at(t, &current)).map(time);
     status.subject_id = Subject::parse(&current.subject).map(|s| s.id().to_owned());
     status.current = Some(current);
+    status.restarting = o.restarts.then(|| time(now));
     let verdict = issued(o, terms.as_ref());
     conditions::put(o, &mut status, Some(verdict.clone()), &verdict);
     Step::Record(Box::new(status), vec![note])

@@ -76,6 +76,11 @@ impl World {
             Step::Revoke(revocation) => self.look_before_revoking(hand, *revocation),
             Step::Withdraw(how) => self.withdraw(hand, how),
             Step::Disown => self.disown(hand),
+            Step::Survey => {
+                self.hands[hand].facts().workloads = Some(Vec::new());
+                After::Plan
+            }
+            Step::Restart(_) => After::Plan,
             Step::Rest(_) => After::Done,
         }
     }
