@@ -195,7 +195,10 @@ mod tests {
         for entry in archive.entries().expect("a tar") {
             let entry = entry.expect("an entry");
             let header = entry.header();
-            assert_eq!((header.uid().ok(), header.gid().ok(), header.mtime().ok()), (Some(0), Some(0), Some(1_700_000_000)));
+            assert_eq!(
+                (header.uid().ok(), header.gid().ok(), header.mtime().ok()),
+                (Some(0), Some(0), Some(1_700_000_000))
+            );
             let writable_by_others = header.mode().expect("a mode") & 0o022;
             assert_eq!(writable_by_others, 0, "{:?}", entry.path());
         }

@@ -32,7 +32,8 @@ fn helm_lints_it_strictly_with_all_values() {
     let helm = Helm::new();
     for (what, values) in trial::sets() {
         let values = helm.values(&values);
-        let linted = helm.run("helm", &["lint", "--strict", chart().to_str().expect("text"), "--values", &values], None);
+        let linted =
+            helm.run("helm", &["lint", "--strict", chart().to_str().expect("text"), "--values", &values], None);
         assert!(linted.is_ok(), "{what}: {linted:?}");
     }
 }
@@ -50,7 +51,11 @@ fn kube_score_finds_nothing_but_what_is_meant() {
         let args = [&["score", "--output-format", "ci", "--exit-one-on-warning"], ignored.as_slice(), &["-"]].concat();
         let scored = helm.run("kube-score", &args, Some(&text));
         let faults = |words: &str| -> Vec<String> {
-            words.lines().filter(|line| !line.starts_with("[OK]") && !line.starts_with("[SKIPPED]")).map(str::to_owned).collect()
+            words
+                .lines()
+                .filter(|line| !line.starts_with("[OK]") && !line.starts_with("[SKIPPED]"))
+                .map(str::to_owned)
+                .collect()
         };
         assert!(scored.is_ok(), "{what}: {:#?}", faults(&scored.unwrap_err()));
     }

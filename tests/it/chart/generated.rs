@@ -26,7 +26,8 @@ metadata:
     pod-security.kubernetes.io/enforce-version: latest
 ";
 
-const UNINSTALL_HEAD: &str = "# What the chart runs before it is uninstalled, from the chart by `make generate`; see kustomization.yaml.\n";
+const UNINSTALL_HEAD: &str =
+    "# What the chart runs before it is uninstalled, from the chart by `make generate`; see kustomization.yaml.\n";
 
 #[test]
 fn the_charts_readme_has_every_value_as_values_yaml_says() {
@@ -67,8 +68,7 @@ fn without_helm(text: &str) -> String {
     let kept: Vec<&str> = text.lines().filter(|line| !helms(line) && !line.trim().is_empty()).collect();
     // Annotations that were all Helm's.
     let empty = |at: usize| {
-        kept[at].trim() == "annotations:"
-            && kept.get(at + 1).is_none_or(|next| indent(next) <= indent(kept[at]))
+        kept[at].trim() == "annotations:" && kept.get(at + 1).is_none_or(|next| indent(next) <= indent(kept[at]))
     };
     (0..kept.len()).filter(|at| !empty(*at)).map(|at| format!("{}\n", kept[at])).collect()
 }

@@ -53,8 +53,12 @@ impl Helm {
     pub fn values(&self, values: &Value) -> String {
         // JSON is YAML too, and leaves no doubt about what is a string.
         let text = values.to_string();
-        let (mut file, path) =
-            tempfile::Builder::new().suffix(".yaml").tempfile_in(self.home.path()).expect("a file").keep().expect("kept");
+        let (mut file, path) = tempfile::Builder::new()
+            .suffix(".yaml")
+            .tempfile_in(self.home.path())
+            .expect("a file")
+            .keep()
+            .expect("kept");
         file.write_all(text.as_bytes()).expect("it is written");
         path.to_str().expect("text").to_owned()
     }
@@ -138,7 +142,5 @@ pub fn args(container: &Value) -> Vec<String> {
 /// The environment variables of a container that have a plain value.
 pub fn env(container: &Value) -> Map<String, Value> {
     let list = container["env"].as_array().expect("an environment");
-    list.iter()
-        .filter_map(|entry| Some((entry["name"].as_str()?.to_owned(), entry.get("value")?.clone())))
-        .collect()
+    list.iter().filter_map(|entry| Some((entry["name"].as_str()?.to_owned(), entry.get("value")?.clone()))).collect()
 }

@@ -68,7 +68,9 @@ fn before(folder: &TempDir) -> &Path {
         }
     }
     copy(&chart(), folder.path());
-    for crd in fs::read_dir(folder.path().join("files/crds")).expect("CRDs").map(|entry| entry.expect("an entry").path()) {
+    for crd in
+        fs::read_dir(folder.path().join("files/crds")).expect("CRDs").map(|entry| entry.expect("an entry").path())
+    {
         let mut crd_of_old: Value = serde_yaml::from_str(&fs::read_to_string(&crd).expect("text")).expect("YAML");
         crd_of_old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = json!("as it was");
         fs::write(&crd, serde_yaml::to_string(&crd_of_old).expect("YAML")).expect("it is written");
@@ -98,7 +100,10 @@ async fn a_release_brings_its_crds_upgrades_them_and_leaves_them_with_what_peopl
     cluster.must(&["upgrade", "tokens", &new]);
     let now: Vec<Value> = api::crds()
         .into_iter()
-        .map(|crd| serde_json::to_value(crd).expect("JSON")["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"].clone())
+        .map(|crd| {
+            serde_json::to_value(crd).expect("JSON")["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"]
+                .clone()
+        })
         .collect();
     assert_eq!(cluster.described().await, now, "the CRDs follow the release");
 

@@ -20,8 +20,9 @@ fn granted(role: &Value) -> BTreeSet<String> {
     let list = |rule: &Value, key: &str| -> Vec<String> { serde_json::from_value(rule[key].clone()).expect("a list") };
     let mut all = BTreeSet::new();
     for rule in rules {
-        for (group, resource) in
-            list(rule, "apiGroups").iter().flat_map(|g| list(rule, "resources").into_iter().map(move |r| (g.clone(), r)))
+        for (group, resource) in list(rule, "apiGroups")
+            .iter()
+            .flat_map(|g| list(rule, "resources").into_iter().map(move |r| (g.clone(), r)))
         {
             all.extend(list(rule, "verbs").iter().map(|verb| format!("{group}/{resource}:{verb}")));
         }
@@ -55,8 +56,12 @@ fn everything_that_selects_the_operators_pods_selects_them_and_no_other_pod() {
     assert_eq!(pods.len(), 3, "the operator's, the uninstallation's, the test's");
     let selected = |selector: &Value| -> Vec<String> {
         let wanted = selector.as_object().expect("a selector");
-        let fits = |pod: &&serde_json::Map<String, Value>| wanted.iter().all(|(key, value)| pod.get(key) == Some(value));
-        pods.iter().filter(fits).map(|pod| pod["app.kubernetes.io/component"].as_str().expect("one").to_owned()).collect()
+        let fits =
+            |pod: &&serde_json::Map<String, Value>| wanted.iter().all(|(key, value)| pod.get(key) == Some(value));
+        pods.iter()
+            .filter(fits)
+            .map(|pod| pod["app.kubernetes.io/component"].as_str().expect("one").to_owned())
+            .collect()
     };
     let spec = |kind: &str| rendered.one(kind)["spec"].clone();
     for selector in [
@@ -185,7 +190,8 @@ fn with_watch_namespaces_there_are_roles_in_these_and_a_small_cluster_role() {
         let mut roles = rendered.of("Role").filter(|role| role["metadata"]["namespace"] == namespace);
         let role = roles.find(|role| role["metadata"]["name"] == "tfc-token-operator").expect("a Role");
         let there = granted(role);
-        let missing: Vec<&String> = everywhere.difference(&there).filter(|atom| !atom.starts_with("/namespaces:")).collect();
+        let missing: Vec<&String> =
+            everywhere.difference(&there).filter(|atom| !atom.starts_with("/namespaces:")).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
     let small = rendered.named("ClusterRole", "tfc-token-operator:tfc-token-operator");
@@ -225,10 +231,8 @@ fn everything_has_a_namespace_and_the_labels_of_the_release() {
 #[test]
 fn rollout_restart_and_nothing_else_brings_the_right_to_patch_workloads() {
     let rights = |values| granted(render(&values).named("ClusterRole", "tfc-token-operator"));
-    let more: BTreeSet<String> = rights(json!({"rolloutRestart": {"enabled": true}}))
-        .difference(&rights(json!({})))
-        .cloned()
-        .collect();
+    let more: BTreeSet<String> =
+        rights(json!({"rolloutRestart": {"enabled": true}})).difference(&rights(json!({}))).cloned().collect();
     let expected = ["deployments", "statefulsets", "daemonsets"]
         .iter()
         .flat_map(|resource| ["list", "patch"].map(|verb| format!("apps/{resource}:{verb}")));
@@ -240,20 +244,25 @@ fn people_get_roles_by_edit_and_configs_by_admin_and_a_status_by_none() {
     let rendered = render(&json!({}));
     let reach = |aggregated: &str| -> BTreeSet<String> {
         let label = format!("rbac.authorization.k8s.io/aggregate-to-{aggregated}");
-        rendered.of("ClusterRole").filter(|role| role["metadata"]["labels"][&label] == "true").flat_map(granted).collect()
+        rendered
+            .of("ClusterRole")
+            .filter(|role| role["metadata"]["labels"][&label] == "true")
+            .flat_map(granted)
+            .collect()
     };
-    let writes = |atoms: &BTreeSet<String>, resource: &str| {
-        atoms.contains(&format!("terraformcloud.dev/{resource}:create"))
-    };
+    let writes =
+        |atoms: &BTreeSet<String>, resource: &str| atoms.contains(&format!("terraformcloud.dev/{resource}:create"));
     let (view, edit, admin) = (reach("view"), reach("edit"), reach("admin"));
     assert!(view.iter().all(|atom| atom.ends_with(":get") || atom.ends_with(":list") || atom.ends_with(":watch")));
     assert!(writes(&edit, "terraformcloudroles") && !writes(&edit, "terraformcloudconfigs"));
     assert!(writes(&admin, "terraformcloudroles") && writes(&admin, "terraformcloudconfigs"));
     assert!(view.is_subset(&edit) && edit.is_subset(&admin));
     assert!(!admin.iter().any(|atom| atom.contains("/status") || atom.contains('*')), "{admin:?}");
-    assert!(!render(&json!({"rbac": {"aggregateClusterRoles": false}}))
-        .of("ClusterRole")
-        .any(|role| role["metadata"]["labels"].to_string().contains("aggregate-to")));
+    assert!(
+        !render(&json!({"rbac": {"aggregateClusterRoles": false}}))
+            .of("ClusterRole")
+            .any(|role| role["metadata"]["labels"].to_string().contains("aggregate-to"))
+    );
 }
 
 #[test]
@@ -300,7 +309,8 @@ fn a_ca_bundle_is_read_besides_the_certificates_of_the_image() {
 
 #[test]
 fn proxies_reach_the_operator_and_the_uninstallation() {
-    let rendered = render(&json!({"http_proxy": "http://p:1", "https_proxy": "http://p:2", "no_proxy": "tfe.example.com"}));
+    let rendered =
+        render(&json!({"http_proxy": "http://p:1", "https_proxy": "http://p:2", "no_proxy": "tfe.example.com"}));
     let containers: Vec<Value> = rendered
         .pods()
         .iter()
@@ -332,8 +342,11 @@ fn only_the_operators_pods_get_a_token_of_the_api_server() {
     for account in rendered.of("ServiceAccount") {
         assert_eq!(account["automountServiceAccountToken"], false);
     }
-    let mounted: Vec<bool> =
-        rendered.pods().iter().map(|pod| pod["spec"]["automountServiceAccountToken"].as_bool().expect("said")).collect();
+    let mounted: Vec<bool> = rendered
+        .pods()
+        .iter()
+        .map(|pod| pod["spec"]["automountServiceAccountToken"].as_bool().expect("said"))
+        .collect();
     assert_eq!(mounted, [true, true, false], "the operator, the uninstallation, the test");
 }
 

@@ -72,7 +72,8 @@ struct Deployed<'a> {
 impl<'a> Deployed<'a> {
     async fn new(bed: &'a Bed, scope: Scope, change: impl Fn(&mut Rendered)) -> Deployed<'a> {
         let tenant = scope == Scope::All;
-        let mut stage = Stage::bare_with(Setting { bed: Some(bed), everywhere: true, tenant, ..Setting::default() }).await;
+        let mut stage =
+            Stage::bare_with(Setting { bed: Some(bed), everywhere: true, tenant, ..Setting::default() }).await;
         let mut values = json!({"crds": {"enabled": false}, "rbac": {"aggregateClusterRoles": false}});
         if scope == Scope::One {
             values["watchNamespaces"] = json!([stage.namespace]);
@@ -222,7 +223,8 @@ async fn misses(bed: &Bed, number: usize) {
     wait_until(&format!("something to be refused without {gone}"), SOON, async || {
         let (_, refused) = deployed.asked();
         let is_lost = |right: &Right| {
-            lost.iter().any(|lost| (&right.group, &right.resource, &right.verb) == (&lost.group, &lost.resource, &lost.verb))
+            lost.iter()
+                .any(|lost| (&right.group, &right.resource, &right.verb) == (&lost.group, &lost.resource, &lost.verb))
         };
         if refused.iter().any(is_lost) { Ok(()) } else { Err(format!("refused: {refused:?}")) }
     })

@@ -83,10 +83,13 @@ fn every_value_is_in_the_schema_and_every_property_has_a_default() {
             }
         }
         // What Kubernetes defines is taken whole, without defaults of each field; the rest is the chart's own.
-        let kubernetes = ["podSecurityContext.", "securityContext.", "strategy.", "affinity.", "resources.", "uninstall.resources."];
+        let kubernetes =
+            ["podSecurityContext.", "securityContext.", "strategy.", "affinity.", "resources.", "uninstall.resources."];
         let for_parents = ["global", "enabled"];
         for key in properties.keys().filter(|key| !values.contains_key(*key)) {
-            if !kubernetes.iter().any(|whole| path.starts_with(whole)) && !(path.is_empty() && for_parents.contains(&key.as_str())) {
+            if !kubernetes.iter().any(|whole| path.starts_with(whole))
+                && !(path.is_empty() && for_parents.contains(&key.as_str()))
+            {
                 found.push(format!("{path}{key} has no default"));
             }
         }
@@ -134,7 +137,10 @@ fn a_bad_value_is_refused_with_the_words_of_the_mend() {
             "enable one of them",
         ),
         (json!({"prometheus": {"enabled": false, "prometheusrule": {"enabled": true}}}), "nothing to scrape"),
-        (json!({"prometheus": {"servicemonitor": {"enabled": true}}, "service": {"enabled": false}}), "needs the Service"),
+        (
+            json!({"prometheus": {"servicemonitor": {"enabled": true}}, "service": {"enabled": false}}),
+            "needs the Service",
+        ),
         (json!({"prometheus": {"port": 8081}}), "give each its own"),
     ];
     for (values, words) in cases {

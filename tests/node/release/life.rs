@@ -45,21 +45,29 @@ fn terraform_in_a_pod_is_logged_in_and_stays_so() {
     });
 }
 
-/// The leader's pod is killed without a word: the other one leads as soon as the Lease allows, and serves.
+/// The leader is killed without a word, and then the next one's pod is deleted: each time another process leads, and serves.
 async fn the_other_takes_over(stage: &Stage) {
-    let leader = stage.leader().await;
     let pods: Api<Pod> = Api::namespaced(stage.client.clone(), RELEASE);
-    let all = pods.list(&ListParams::default().labels("app.kubernetes.io/component=controller")).await.expect("pods");
-    let killed = all.items.iter().map(|pod| pod.name_any()).find(|pod| leader.starts_with(pod.as_str()));
-    let killed = killed.unwrap_or_else(|| panic!("{leader} is none of the pods"));
-    pods.delete(&killed, &DeleteParams::default().grace_period(0)).await.expect("the pod can be deleted");
-    wait_until("another leader", SOON, async || {
-        let now = stage.leader().await;
-        if now == leader { Err(now) } else { Ok(()) }
-    })
-    .await;
-    stage.role("after").await;
-    stage.issued("after", None).await;
+    for (role, kill) in [("after-a-kill", true), ("after-a-deletion", false)] {
+        let leader = stage.leader().await;
+        // The holder's name begins with its pod's.
+        let of_operator = ListParams::default().labels("app.kubernetes.io/component=controller");
+        let all = pods.list(&of_operator).await.expect("the pods can be read").items;
+        let pod = all.iter().map(|pod| pod.name_any()).find(|pod| leader.starts_with(pod.as_str()));
+        let pod = pod.unwrap_or_else(|| panic!("{leader} is none of the pods"));
+        if kill {
+            stage.cluster.node().kill_program_of(&pod).expect("the operator runs");
+        } else {
+            pods.delete(&pod, &DeleteParams::default()).await.expect("the pod can be deleted");
+        }
+        wait_until("another leader", SOON, async || {
+            let now = stage.leader().await;
+            if now == leader { Err(now) } else { Ok(()) }
+        })
+        .await;
+        stage.role(role).await;
+        stage.issued(role, None).await;
+    }
 }
 
 /// `helm uninstall` with the chart's own policy, `Revoke`.
@@ -67,11 +75,11 @@ async fn every_token_is_revoked(stage: &Stage) {
     let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), SHOP);
     stage.uninstall().await;
     let tokens = stage.tfc.minted();
-    assert!(tokens.len() >= 3, "{tokens:?}");
+    assert!(tokens.len() >= 4, "{tokens:?}");
     for token in tokens {
         assert!(matches!(token.fate, Fate::Revoked { .. }), "a token lives on: {token:?}");
     }
-    for name in ["ci", "after"] {
+    for name in ["ci", "after-a-kill", "after-a-deletion"] {
         let secret = secrets.get_opt(name).await.expect("the API server answers");
         let holds = secret.and_then(|secret| secret.data).is_some_and(|data| data.contains_key("token"));
         assert!(!holds, "Secret {name} holds a token that is revoked");

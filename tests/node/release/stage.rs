@@ -139,7 +139,8 @@ impl Stage {
             })
             .await;
         }
-        let kept = ["delete", "crd", "terraformcloudroles.terraformcloud.dev", "terraformcloudconfigs.terraformcloud.dev"];
+        let kept =
+            ["delete", "crd", "terraformcloudroles.terraformcloud.dev", "terraformcloudconfigs.terraformcloud.dev"];
         self.cluster.kubectl(&kept, None).await.and_then(|output| output.ok("kubectl delete")).expect("the CRDs go");
     }
 
@@ -233,7 +234,8 @@ impl Drop for Stage {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The cluster goes with the sandbox, and a failed test is read from its output.
-            let operator = ["logs", "--all-pods", "--prefix", "--tail=40", "-n", RELEASE, "deployment/tfc-token-operator"];
+            let operator =
+                ["logs", "--all-pods", "--prefix", "--tail=40", "-n", RELEASE, "deployment/tfc-token-operator"];
             for args in [
                 &["get", "pods", "-A", "-o", "wide"][..],
                 &["get", "events", "-A", "--sort-by=.lastTimestamp"],

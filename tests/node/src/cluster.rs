@@ -86,7 +86,9 @@ impl Cluster {
     /// When there is no terraform, or containerd does not take the image.
     pub async fn import_terraform(&self, node_programs: &Path) -> Result<(), Error> {
         let terraform = command::find("terraform", &[]).map_err(|_| {
-            Error::new("terraform is not on PATH: these tests show that it works with a token in a pod, so it has to be there")
+            Error::new(
+                "terraform is not on PATH: these tests show that it works with a token in a pod, so it has to be there",
+            )
         })?;
         let archive = self.folder.path().join("terraform.tar");
         let image = images::terraform(&node_programs.join("busybox"), &terraform)?;

@@ -74,6 +74,10 @@ impl Output {
     /// # Errors
     /// When it did not: with all that it said.
     pub fn ok(self, what: &str) -> Result<String, Error> {
-        if self.success { Ok(self.stdout) } else { Err(Error::new(format!("{what} failed:\n{}{}", self.stdout, self.stderr))) }
+        if self.success {
+            Ok(self.stdout)
+        } else {
+            Err(Error::new(format!("{what} failed:\n{}{}", self.stdout, self.stderr)))
+        }
     }
 }

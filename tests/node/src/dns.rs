@@ -23,11 +23,7 @@ impl Dns {
     ///
     /// # Errors
     /// When the address can't be bound.
-    pub async fn start(
-        address: SocketAddr,
-        names: BTreeMap<String, Ipv4Addr>,
-        cluster: Client,
-    ) -> Result<Self, Error> {
+    pub async fn start(address: SocketAddr, names: BTreeMap<String, Ipv4Addr>, cluster: Client) -> Result<Self, Error> {
         let socket = UdpSocket::bind(address)
             .await
             .map_err(|error| Error::new(format!("could not serve DNS on {address}: {error}")))?;
@@ -65,9 +61,8 @@ async fn pod_behind(cluster: Client, name: &str) -> Option<Ipv4Addr> {
     let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
     let slices = slices.list(&of_service).await.ok()?;
     let endpoints = slices.items.into_iter().filter_map(|slice| slice.endpoints).flatten();
-    let ready = endpoints.filter(|endpoint| {
-        endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
-    });
+    let ready = endpoints
+        .filter(|endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true));
     ready.flat_map(|endpoint| endpoint.addresses).find_map(|address| address.parse().ok())
 }
 

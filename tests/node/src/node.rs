@@ -60,7 +60,8 @@ impl Node {
                 return Ok(Err(Error::new(format!("the kubelet ended ({status}); {}", node.kubelet.end_of_log()))));
             }
             let found = nodes.get_opt("node").await.map_err(|error| error.to_string())?;
-            let conditions = found.and_then(|node| node.status).and_then(|status| status.conditions).unwrap_or_default();
+            let conditions =
+                found.and_then(|node| node.status).and_then(|status| status.conditions).unwrap_or_default();
             match conditions.iter().find(|condition| condition.type_ == "Ready") {
                 Some(ready) if ready.status == "True" => Ok(Ok(())),
                 Some(ready) => Err(ready.message.clone().unwrap_or_default()),
@@ -79,6 +80,25 @@ impl Node {
     /// When containerd does not take it.
     pub async fn import(&self, archive: &Path) -> Result<(), Error> {
         import(&self.programs, &self.socket, archive).await
+    }
+
+    /// Kills (SIGKILL) the program whose environment names the pod as `POD_NAME`; the kubelet starts its container again.
+    ///
+    /// # Errors
+    /// When no process has it.
+    pub fn kill_program_of(&self, pod: &str) -> Result<(), Error> {
+        let wanted = format!("POD_NAME={pod}");
+        let processes = std::fs::read_dir("/proc").map_err(|error| Error::new(format!("/proc: {error}")))?;
+        let found = processes.flatten().find(|process| {
+            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+        });
+        let found = found.ok_or_else(|| Error::new(format!("no process has {wanted} in its environment")))?;
+        let killed = Command::new("kill").arg("-9").arg(found.file_name()).status();
+        match killed {
+            Ok(status) if status.success() => Ok(()),
+            other => Err(Error::new(format!("kill -9 of the program of {pod}: {other:?}"))),
+        }
     }
 
     /// The last lines of the kubelet's log, for the message of a test that fails.
@@ -226,4 +246,3 @@ state = "{folder}/containers"
         Ok(path)
     }
 }
-

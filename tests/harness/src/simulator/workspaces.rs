@@ -44,7 +44,8 @@ fn entitlements(organization: &str) -> Value {
 
 fn workspace(organization: &str, name: &str, locked: bool) -> Value {
     let may = ["can-lock", "can-unlock", "can-queue-run", "can-read-settings", "can-update"];
-    let permissions: serde_json::Map<String, Value> = may.map(|right| (right.to_owned(), json!(true))).into_iter().collect();
+    let permissions: serde_json::Map<String, Value> =
+        may.map(|right| (right.to_owned(), json!(true))).into_iter().collect();
     json!({
         "id": format!("ws-{organization}-{name}"),
         "type": "workspaces",
