@@ -107,14 +107,15 @@ impl Stage {
         self.helm("install", values).await;
     }
 
-    /// `helm upgrade --wait`, in the same way.
+    /// `helm upgrade --wait`, in the same way; values of the release before are forgotten.
     pub async fn upgrade(&self, values: &[&str]) {
-        self.helm("upgrade", values).await;
+        self.helm("upgrade --reset-values", values).await;
     }
 
     async fn helm(&self, command: &str, values: &[&str]) {
         let chart = chart();
-        let mut args = vec![command, RELEASE, &chart, "--namespace", RELEASE, "--wait", "--timeout", "4m"];
+        let mut args: Vec<&str> = command.split(' ').collect();
+        args.extend([RELEASE, &chart, "--namespace", RELEASE, "--wait", "--timeout", "4m"]);
         args.extend(values.iter().flat_map(|value| ["--set", value]));
         self.cluster.helm(&args).await.expect("helm succeeds");
     }
@@ -144,10 +145,10 @@ impl Stage {
         self.cluster.kubectl(&kept, None).await.and_then(|output| output.ok("kubectl delete")).expect("the CRDs go");
     }
 
-    /// Applies an object, as `kubectl apply` does.
+    /// Applies an object, on the server's side: what `kubectl apply` does else writes a Secret's value into an annotation too.
     pub async fn apply(&self, object: Value) {
         let text = object.to_string();
-        let output = self.cluster.kubectl(&["apply", "--filename", "-"], Some(&text)).await;
+        let output = self.cluster.kubectl(&["apply", "--server-side", "--filename", "-"], Some(&text)).await;
         output.and_then(|output| output.ok("kubectl apply")).expect("the object is taken");
     }
 
@@ -180,6 +181,11 @@ impl Stage {
             },
         }))
         .await;
+        let said = self.cluster.kubectl(
+            &["wait", "tfcconfig/tfc", "--namespace", PLATFORM, "--for=condition=Ready", "--timeout=90s"],
+            None,
+        );
+        said.await.and_then(|said| said.ok("kubectl wait")).expect("the config is ready");
     }
 
     /// A role of the team `apps` with tokens of an hour.
