@@ -25,6 +25,32 @@ OPERATOR := $(PROGRAMS)/tfc-token-operator
 TESTBED := tests/testbed/build.sh
 CHART := charts/tfc-token-operator
 
+# The image. Its binary is static, and is the same bytes from whatever folder it is built in.
+ARCH ?= amd64
+IMAGE_TARGET := $(or $(if $(filter amd64,$(ARCH)),x86_64-unknown-linux-gnu),$(if $(filter arm64,$(ARCH)),aarch64-unknown-linux-gnu))
+IMAGE_DIR := $(or $(CARGO_TARGET_DIR),target)/image
+IMAGE_BINARY := $(or $(CARGO_TARGET_DIR),target)/$(IMAGE_TARGET)/release/tfc-token-operator
+IMAGE_FLAGS := -C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=/build \
+	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+# For another machine than this one: Debian's cross compiler, for the crates that have C in them and as the linker.
+ifeq ($(ARCH),$(subst x86_64,amd64,$(subst aarch64,arm64,$(shell uname -m))))
+IMAGE_CC := cc
+IMAGE_ENV := RUSTFLAGS="$(IMAGE_FLAGS)"
+else
+IMAGE_CC := $(IMAGE_TARGET:-unknown-linux-gnu=)-linux-gnu-gcc
+IMAGE_ENV := RUSTFLAGS="$(IMAGE_FLAGS)" CC_$(subst -,_,$(IMAGE_TARGET))=$(IMAGE_CC) \
+	CARGO_TARGET_$(shell echo $(subst -,_,$(IMAGE_TARGET)) | tr a-z A-Z)_LINKER=$(IMAGE_CC)
+endif
+IMAGE_CARGO := $(IMAGE_ENV) cargo build $(LOCKED) --release --target $(IMAGE_TARGET) --bin tfc-token-operator
+# The program that writes it; the second build of image-reproducible takes the first one's.
+PACKER ?= $(PROGRAMS)/operator-image
+PACK := $(PACKER) --target $(IMAGE_TARGET) --cc $(IMAGE_CC) --output-dir $(IMAGE_DIR)
+# What is built, and when it was committed: of the commit alone, so that it can be built again.
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)$(if $(shell git status --porcelain --untracked-files=no 2>/dev/null),-modified)
+export SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+# The version that the test of an upgrade upgrades from.
+BEFORE := $(shell cat tests/node/before)
+
 .PHONY: help
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do \
@@ -34,6 +60,43 @@ help: ## List the targets
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with rustup, see https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing (on Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+
+.PHONY: image-tools
+image-tools: tools
+	@[[ -n "$(IMAGE_TARGET)" ]] || { echo "ARCH=$(ARCH) is unknown: amd64 or arm64" >&2; exit 1; }
+	@[[ -d $$(rustc --print target-libdir --target $(IMAGE_TARGET)) ]] || \
+		{ echo "Rust can't build for $(ARCH) yet: run rustup target add $(IMAGE_TARGET)" >&2; exit 1; }
+	@command -v $(IMAGE_CC) >/dev/null || \
+		{ echo "$(IMAGE_CC) is missing (on Debian: apt-get install gcc-$(IMAGE_TARGET:-unknown-linux-gnu=)-linux-gnu)" >&2; exit 1; }
+
+$(PROGRAMS)/operator-image: FORCE
+	cargo build $(ALL) --bin operator-image
+FORCE:
+
+.PHONY: image
+image: image-tools $(PACKER) ## Build the image as an OCI archive, and an SBOM beside it (ARCH=arm64: for that)
+	$(IMAGE_CARGO)
+	$(PACK) --binary $(IMAGE_BINARY) $(if $(REVISION),--revision $(REVISION))
+
+.PHONY: image-before
+image-before: image-tools $(PACKER)
+	@git cat-file -e $(BEFORE)^{commit} 2>/dev/null || \
+		{ echo "commit $(BEFORE) is not here: fetch the whole history (git fetch --unshallow)" >&2; exit 1; }
+	@mkdir -p $(IMAGE_DIR)/before
+	git archive $(BEFORE) | tar -x -C $(IMAGE_DIR)/before
+	cd $(IMAGE_DIR)/before && CARGO_TARGET_DIR=$(abspath $(or $(CARGO_TARGET_DIR),target)) $(IMAGE_CARGO)
+	cp $(IMAGE_BINARY) $(IMAGE_DIR)/before/binary
+	$(PACK) --binary $(IMAGE_DIR)/before/binary --workspace $(IMAGE_DIR)/before --tag before --revision $(BEFORE)
+
+.PHONY: image-reproducible
+image-reproducible: image ## Build the image once more, in another folder with nothing cached, and compare the two
+	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
+		git ls-files -z | tar --null --files-from=- --create | tar --extract --directory "$$copy"; \
+		$(MAKE) --directory "$$copy" image CARGO_TARGET_DIR="$$copy/target" PACKER="$(abspath $(PACKER))" REVISION="$(REVISION)"; \
+		cd $(IMAGE_DIR); for file in *-$(ARCH).tar *-$(ARCH).cdx.json; do \
+			[[ $$file != *before* ]] || continue; \
+			cmp "$$file" "$$copy/target/image/$$file"; sha256sum "$$file"; done; \
+		echo "built twice, in two folders: the same"
 
 .PHONY: build
 build: tools ## Build the operator and the test programs (debug)
@@ -58,7 +121,13 @@ check: build ## Formatting, lints, generated files, unit tests; needs no control
 
 .PHONY: test
 test: check testbed ## Everything: check, then the tests that need a control plane
-	TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --test '*'
+	TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --exclude node-tests --test '*'
+
+.PHONY: test-node
+test-node: image image-before testbed testbed-node ## The image and the chart on a real node: needs root, and terraform on PATH
+	cargo test $(ALL) --test release --no-run
+	TESTBED_BIN="$$($(TESTBED) --path)" NODE_BIN="$$($(TESTBED) --node --path)" IMAGES="$(abspath $(IMAGE_DIR))" \
+		tests/testbed/sandbox.sh cargo test $(ALL) --offline --test release -- --test-threads=1
 
 .PHONY: soak
 soak: build testbed ## Histories drawn anew, and the operator killed 100 times in a burst, round after round until something does not hold
@@ -80,6 +149,10 @@ generate: ## Write crds/ and the reference in docs/ from the Rust types; the cha
 .PHONY: testbed
 testbed: ## Build a real control plane and helm for the tests, once per machine (about 13 min on two cores)
 	@$(TESTBED)
+
+.PHONY: testbed-node
+testbed-node: ## Build what a node is made of, too (about 3 min more)
+	@$(TESTBED) --node
 
 .PHONY: testbed-path
 testbed-path: ## Print the folder of the control plane's programs

@@ -2,8 +2,9 @@
 # Builds the test bed: the programs of a Kubernetes control plane, each from its pinned Go module beside this script.
 #
 #   build.sh              build what is missing (once per machine; a second run builds nothing)
+#   build.sh --node       the same for a node: kubelet, scheduler, containerd and what they call, in a folder of their own
 #   build.sh --only NAME  build that program alone, if it is missing, into the same folder
-#   build.sh --path       print the folder of the programs, build nothing
+#   build.sh [--node] --path   print the folder of the programs, build nothing
 #
 # They are kept outside the checkout. The control plane's are in a folder named after their versions and a hash of the files of
 # the modules k8s and etcd (etcdutl, which restores snapshots, is of etcd's own version); each other module has a folder of its
@@ -35,6 +36,23 @@ if ! command -v kubectl >/dev/null; then
   programs+=("kubectl k8s k8s.io/kubernetes/cmd/kubectl 1")
 fi
 
+# The node's. Kubelet and scheduler have a module beside that of the control plane, so that neither's change rebuilds the other.
+node_programs=(
+  "kubelet kubelet k8s.io/kubernetes/cmd/kubelet 1"
+  "kube-scheduler kubelet k8s.io/kubernetes/cmd/kube-scheduler 1"
+  "containerd containerd github.com/containerd/containerd/v2/cmd/containerd 1"
+  "containerd-shim-runc-v2 containerd github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2 1"
+  "ctr containerd github.com/containerd/containerd/v2/cmd/ctr 1"
+)
+# What is no Go program, or needs more than Go: Debian's package, the file in it, and where the machine may have its own.
+node_packages=(
+  "runc usr/sbin/runc /usr/bin/runc:/usr/sbin/runc:/usr/local/sbin/runc"
+  "containernetworking-plugins usr/lib/cni/bridge /opt/cni/bin/bridge:/usr/lib/cni/bridge"
+  "containernetworking-plugins usr/lib/cni/host-local /opt/cni/bin/host-local:/usr/lib/cni/host-local"
+  "containernetworking-plugins usr/lib/cni/loopback /opt/cni/bin/loopback:/usr/lib/cni/loopback"
+  "busybox-static bin/busybox -"
+)
+
 say() { printf 'testbed: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
@@ -55,6 +73,8 @@ k8s_version=$(version_of k8s k8s.io/kubernetes)
 etcd_version=$(version_of etcd go.etcd.io/etcd/server/v3)
 etcdutl_version=$(version_of etcdutl go.etcd.io/etcd/etcdutl/v3)
 [[ $etcdutl_version == "$etcd_version" ]] || die "etcdutl $etcdutl_version is not of etcd $etcd_version: pin the same"
+kubelet_version=$(version_of kubelet k8s.io/kubernetes)
+[[ $kubelet_version == "$k8s_version" ]] || die "kubelet $kubelet_version is not of Kubernetes $k8s_version: pin the same"
 hash=$(cat "$here"/{k8s,etcd}/go.{mod,sum} | sha256sum)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tfc-token-operator/testbed
 control_plane=$cache/k8s-${k8s_version#v}-etcd-${etcd_version#v}-${hash:0:12}/bin
@@ -80,12 +100,23 @@ fi
 bed_hash=$({ cat "$here"/*/go.{mod,sum} && echo "$assets ${programs[*]} ${files[*]}"; } | sha256sum)
 bed=$cache/bed-${bed_hash:0:12}/bin
 
+node=
+if [[ ${1:-} == --node ]]; then
+  node=1
+  shift
+  programs=("${node_programs[@]}")
+  files=()
+  assets=
+  bed_hash=$({ cat "$here"/{kubelet,containerd}/go.{mod,sum} && echo "${programs[*]} ${node_packages[*]}"; } | sha256sum)
+  bed=$cache/node-${bed_hash:0:12}/bin
+fi
+
 only=
 case ${1:-} in
   --path) echo "$bed"; exit ;;
   --only) only=${2:?"--only takes a program's name"} ;;
   "") ;;
-  *) die "usage: build.sh [--path | --only NAME]" ;;
+  *) die "usage: build.sh [--node] [--path | --only NAME]" ;;
 esac
 if [[ -n $only ]]; then
   for program in "${programs[@]}"; do
@@ -114,7 +145,14 @@ for file in ${files[@]+"${files[@]}"}; do
   read -r name folder _ <<<"$file"
   [[ $bed/$name -ef $(store "$folder")/$name ]] || unpacked+=("$file")
 done
-((${#missing[@]} + ${#unlinked[@]} + ${#unpacked[@]})) || exit 0
+lacking=() # files of Debian's packages that the node lacks
+if [[ -n $node && -z $only ]]; then
+  for package in "${node_packages[@]}"; do
+    read -r _ file _ <<<"$package"
+    [[ -x $bed/${file##*/} ]] || lacking+=("$package")
+  done
+fi
+((${#missing[@]} + ${#unlinked[@]} + ${#unpacked[@]} + ${#lacking[@]})) || exit 0
 
 for tool in flock sha256sum; do
   command -v "$tool" >/dev/null || die "$tool is missing (on Debian: apt-get install util-linux coreutils)"
@@ -148,7 +186,9 @@ build() {
   say "$title"
   (
     cd "$here/$3"
+    # The tags are containerd's: storage that needs libraries of C.
     exec env CGO_ENABLED=0 GOFLAGS= GOWORK=off go build -trimpath -mod=readonly -o "$unfinished" \
+      -tags "no_btrfs no_zfs no_devmapper" \
       -ldflags "-s -w -X $stamp.gitVersion=$k8s_version -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor" "$4"
   ) >&2 </dev/null &
   building=$!
@@ -210,5 +250,43 @@ for file in ${unpacked[@]+"${unpacked[@]}"}; do
     unfinished=
   fi
   link "$built/$name" "$name"
+done
+
+# from_debian PACKAGE FILE PLACES: the machine's own program, else the one of Debian's package. Nothing is installed.
+from_debian() {
+  local name=${2##*/} place places
+  IFS=: read -ra places <<<"$3"
+  for place in "${places[@]}"; do
+    if [[ -x $place ]]; then
+      say "$name: the machine's own, $place"
+      link "$place" "$name"
+      return
+    fi
+  done
+  for tool in apt-get dpkg-deb; do
+    command -v "$tool" >/dev/null || die "$name is missing and $tool is not there to fetch it: put a static $name into $bed"
+  done
+  unfinished=$(mktemp -d)
+  (
+    cd "$unfinished"
+    # As any user; only the lists of packages are root's to bring.
+    apt-get -qq download "$1" 2>/dev/null || { apt-get -qq update && apt-get -qq download "$1"; } ||
+      die "Debian's package $1 could not be had (run apt-get update as root), and $name is missing"
+    dpkg-deb --extract "$1"_*.deb .
+    cp "$2" "$bed/.$name.$$"
+    mv "$bed/.$name.$$" "$bed/$name"
+  ) >&2 </dev/null
+  rm -rf "$unfinished"
+  unfinished=
+  if ldd "$bed/$name" 2>/dev/null | grep -q "not found"; then
+    ldd "$bed/$name" >&2
+    rm "$bed/$name"
+    die "libraries of $name are missing (on Debian: apt-get install $1)"
+  fi
+  say "unpacked $name of Debian's $1"
+}
+for package in ${lacking[@]+"${lacking[@]}"}; do
+  read -r name file places <<<"$package"
+  from_debian "$name" "$file" "$places"
 done
 say "ready in $bed"

@@ -1,7 +1,7 @@
 //! A real Kubernetes control plane on loopback: etcd, kube-apiserver and kube-controller-manager.
 //!
 //! No scheduler and no node: objects, RBAC, admission, garbage collection and namespace deletion are the real ones, and
-//! pods stay pending. The programs are those that `make testbed` builds.
+//! pods stay pending (tests/node adds the two). The programs are those that `make testbed` builds.
 mod etcd;
 
 use std::path::{Path, PathBuf};
@@ -26,12 +26,19 @@ use crate::wait::poll_until;
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// User, group: whose static token is `USER-token`.
-const USERS: [(&str, &str); 4] = [
+const USERS: [(&str, &str); 6] = [
     ("admin", "system:masters"),
     ("controller-manager", "system:masters"),
     ("operator", "system:masters"),
     ("tenant", "tenants"),
+    (SCHEDULER, "schedulers"),
+    (NODE, "system:nodes"),
 ];
+
+/// The user to whom Kubernetes binds a scheduler's rights.
+const SCHEDULER: &str = "system:kube-scheduler";
+/// The user as whom a kubelet of the name `node` may act.
+const NODE: &str = "system:node:node";
 
 /// A running control plane; dropping it ends its processes and removes its folder.
 pub struct ControlPlane {
@@ -109,6 +116,16 @@ impl ControlPlane {
     /// The kubeconfig of `tenant`, who may do nothing until a test binds a role to this user (group `tenants`).
     pub fn tenant_kubeconfig_path(&self) -> PathBuf {
         self.layout.kubeconfig("tenant")
+    }
+
+    /// The kubeconfig of a scheduler, with a scheduler's rights.
+    pub fn scheduler_kubeconfig_path(&self) -> PathBuf {
+        self.layout.kubeconfig(SCHEDULER)
+    }
+
+    /// The kubeconfig of the node `node`, with a node's rights.
+    pub fn node_kubeconfig_path(&self) -> PathBuf {
+        self.layout.kubeconfig(NODE)
     }
 
     /// Writes a kubeconfig for the ServiceAccount `name`, which must exist; its token is good for an hour.
@@ -276,6 +293,8 @@ impl Layout {
             // The second is OpenShift's, among others': who gives an object an owner needs more rights.
             .arg("--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement")
             .arg("--allow-privileged=true")
+            // Nodes have no names that could be looked up.
+            .arg("--kubelet-preferred-address-types=InternalIP")
             .arg("--service-account-issuer=https://kubernetes.default.svc")
             .arg(format!("--service-account-key-file={}", self.pki.service_account_public_key.display()))
             .arg(format!("--service-account-signing-key-file={}", self.pki.service_account_key.display()))

@@ -39,8 +39,16 @@ impl Proxy {
     /// # Errors
     /// When no port is free.
     pub async fn start(server: String) -> Result<Self, Error> {
+        Self::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), server).await
+    }
+
+    /// The same, listening on a given address.
+    ///
+    /// # Errors
+    /// When it can't be bound.
+    pub async fn listen(address: SocketAddr, server: String) -> Result<Self, Error> {
         let failed = || Error::while_trying("could not open a port for the proxy");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed())?;
+        let listener = TcpListener::bind(address).await.map_err(failed())?;
         let address = listener.local_addr().map_err(failed())?;
         let fate = watch::Sender::new(Fate::Flowing);
         let wires = Arc::new(Mutex::new(Wires { fate, refuses: false, deaf: Vec::new() }));

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::jsonapi::{self, Page, Reply, Shift};
 use super::state::{Caller, Refusal, State, service_user};
 use super::tokens::{Revocation, Serial, TokenKind};
+use super::workspaces;
 use super::world::Product;
 
 /// A request that has been taken off the wire and whose caller is known.
@@ -123,7 +124,9 @@ impl Call<'_> {
                 self.state.tokens.revoke(serial, self.now, &self.caller.account, Revocation::Delete);
                 Ok(Reply::no_content())
             }
-            _ => Err(Refusal::NotFound),
+            (method, segments) => {
+                workspaces::answer(self.state, self.caller, method, segments).unwrap_or(Err(Refusal::NotFound))
+            }
         }
     }
 

@@ -20,6 +20,7 @@ mod state;
 mod tls;
 mod tokens;
 mod traces;
+mod workspaces;
 mod world;
 
 use std::fmt;
