@@ -23,6 +23,7 @@ CARGO_BUILD := cargo build $(ALL) --bins
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 OPERATOR := $(PROGRAMS)/tfc-token-operator
 TESTBED := tests/testbed/build.sh
+CHART := charts/tfc-token-operator
 
 .PHONY: help
 help: ## List the targets
@@ -47,6 +48,7 @@ check: build ## Formatting, lints, generated files, unit tests; needs no control
 	@generated=$$(mktemp -d); trap 'rm -rf "$$generated"' EXIT; \
 		$(OPERATOR) crds --output-dir "$$generated"; \
 		diff -ru crds "$$generated" || { echo "crds/ is not what the code says: run make generate" >&2; exit 1; }
+	@diff -ru crds $(CHART)/files/crds || { echo "the chart's CRDs are not those of crds/: run make generate" >&2; exit 1; }
 	cargo test $(ALL) --lib --bins
 
 .PHONY: test
@@ -63,11 +65,15 @@ soak: build testbed ## Histories drawn anew, and the operator killed 100 times i
 	done
 
 .PHONY: generate
-generate: ## Write crds/ and the reference in docs/ from the Rust types
+generate: ## Write crds/ and the reference in docs/ from the Rust types; the chart's README and deploy/ from the chart
 	UPDATE_GENERATED=1 cargo test $(ALL) --lib api::tests
+	rm -f $(CHART)/files/crds/*
+	cp crds/*.yaml $(CHART)/files/crds/
+	@$(TESTBED) --only helm
+	UPDATE_GENERATED=1 TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --test it chart::generated
 
 .PHONY: testbed
-testbed: ## Build a real control plane for the tests, once per machine (about 9 min on two cores)
+testbed: ## Build a real control plane and helm for the tests, once per machine (about 13 min on two cores)
 	@$(TESTBED)
 
 .PHONY: testbed-path

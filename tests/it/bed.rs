@@ -33,7 +33,8 @@ pub fn bed() -> &'static Bed {
     bed.as_ref().expect("the test bed starts")
 }
 
-fn programs() -> Result<PathBuf, String> {
+/// The folder of the test bed's programs.
+pub fn programs() -> Result<PathBuf, String> {
     let programs = std::env::var_os("TESTBED_BIN").map(PathBuf::from);
     programs.ok_or_else(|| "TESTBED_BIN names the folder of the control plane's programs: run `make test`".into())
 }

@@ -38,7 +38,7 @@ fn quoted(text: &str) -> Vec<&str> {
 
 fn texts() -> Vec<PathBuf> {
     let top = fs::read_dir(root()).expect("the repository").map(|entry| entry.expect("an entry").path());
-    top.filter(|path| path.extension().is_some_and(|e| e == "md")).chain(files(&["docs"], ".md")).collect()
+    top.filter(|path| path.extension().is_some_and(|e| e == "md")).chain(files(&["docs", "charts"], ".md")).collect()
 }
 
 #[test]

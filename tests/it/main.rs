@@ -3,9 +3,11 @@
 
 mod admission;
 mod bed;
+mod chart;
 mod docs;
 mod e2e;
 mod faults;
 mod manifests;
+mod objects;
 mod recorder;
 mod stage;

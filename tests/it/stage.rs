@@ -143,6 +143,18 @@ impl Stage {
         self.recorder.declare(act(format!("{}/{name}", self.tenant)));
     }
 
+    /// From here on the operator runs as whoever this kubeconfig names, with these arguments and no others.
+    pub fn deployed(&mut self, kubeconfig: PathBuf, args: Vec<String>) {
+        self.options.kubeconfig = kubeconfig;
+        self.options.args = args;
+        self.options.namespaces = Vec::new();
+    }
+
+    /// Starts an operator that may never be ready.
+    pub fn launch(&mut self) {
+        self.operator = Some(Operator::start(self.options.clone()).expect("the operator starts"));
+    }
+
     /// Starts the operator, or another one after a kill.
     pub async fn start(&mut self) {
         self.operator = Some(self.replica().await);

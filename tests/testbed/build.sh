@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Builds the test bed: the programs of a Kubernetes control plane, each from its pinned Go module beside this script.
 #
-#   build.sh           build what is missing (once per machine; a second run builds nothing)
-#   build.sh --path    print the folder of the programs, build nothing
+#   build.sh              build what is missing (once per machine; a second run builds nothing)
+#   build.sh --only NAME  build that program alone, if it is missing, into the same folder
+#   build.sh --path       print the folder of the programs, build nothing
 #
-# They are kept outside the checkout, in a folder named after their versions and a hash of the files of the modules k8s
-# and etcd; etcdutl, which restores snapshots, is of etcd's own version. Where KUBEBUILDER_ASSETS names a folder that has
-# some of them, those are used and only the others are built.
+# They are kept outside the checkout. The control plane's are in a folder named after their versions and a hash of the files of
+# the modules k8s and etcd (etcdutl, which restores snapshots, is of etcd's own version); each other module has a folder of its
+# own, named in the same way, so that a new tool rebuilds nothing else. What is printed is a folder of links to all of them,
+# and to what is taken out of a module as it is (`files`). Where KUBEBUILDER_ASSETS names a folder that has some of the
+# programs, those are used and only the others are built.
 #
 # To add a program: a `tool` line in its module (`go get -tool PACKAGE`, `go mod tidy`) and a line in `programs`.
 set -euo pipefail
@@ -20,6 +23,12 @@ programs=(
   "etcdutl etcdutl go.etcd.io/etcd/etcdutl/v3 1"
   "kube-apiserver k8s k8s.io/kubernetes/cmd/kube-apiserver 5"
   "kube-controller-manager k8s k8s.io/kubernetes/cmd/kube-controller-manager 2"
+  "helm helm helm.sh/helm/v4/cmd/helm 3"
+  "kube-score kube-score github.com/zegl/kube-score/cmd/kube-score 1"
+)
+# link, module's folder, module, folder in it: the CRDs of the Prometheus operator, which the chart's monitors are tried on
+files=(
+  "prometheus-operator-crds prometheus-operator github.com/prometheus-operator/prometheus-operator example/prometheus-operator-crd"
 )
 # The machine's own kubectl will do.
 if ! command -v kubectl >/dev/null; then
@@ -48,43 +57,69 @@ etcdutl_version=$(version_of etcdutl go.etcd.io/etcd/etcdutl/v3)
 [[ $etcdutl_version == "$etcd_version" ]] || die "etcdutl $etcdutl_version is not of etcd $etcd_version: pin the same"
 hash=$(cat "$here"/{k8s,etcd}/go.{mod,sum} | sha256sum)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tfc-token-operator/testbed
-built=$cache/k8s-${k8s_version#v}-etcd-${etcd_version#v}-${hash:0:12}/bin
+control_plane=$cache/k8s-${k8s_version#v}-etcd-${etcd_version#v}-${hash:0:12}/bin
 
-# With foreign programs the bed is a folder of links: to those, and to what was built for the rest.
+# store MODULE-FOLDER: where what is built from a module is kept.
+store() {
+  local hash
+  case $1 in
+    k8s | etcd | etcdutl) echo "$control_plane" ;;
+    *)
+      hash=$(cat "$here/$1"/go.{mod,sum} | sha256sum)
+      echo "$cache/$1-${hash:0:12}/bin"
+      ;;
+  esac
+}
+
+# The bed is a folder of links: to foreign programs, and to what was built for the rest.
 assets=${KUBEBUILDER_ASSETS:-}
-bed=$built
 if [[ -n $assets ]]; then
   [[ -d $assets ]] || die "KUBEBUILDER_ASSETS=$assets is no folder; correct it or unset it"
   assets=$(cd "$assets" && pwd)
-  assets_hash=$(sha256sum <<<"$assets")
-  bed=${built%/bin}-assets-${assets_hash:0:12}/bin
 fi
+bed_hash=$({ cat "$here"/*/go.{mod,sum} && echo "$assets ${programs[*]} ${files[*]}"; } | sha256sum)
+bed=$cache/bed-${bed_hash:0:12}/bin
 
+only=
 case ${1:-} in
   --path) echo "$bed"; exit ;;
+  --only) only=${2:?"--only takes a program's name"} ;;
   "") ;;
-  *) die "usage: build.sh [--path]" ;;
+  *) die "usage: build.sh [--path | --only NAME]" ;;
 esac
+if [[ -n $only ]]; then
+  for program in "${programs[@]}"; do
+    if [[ ${program%% *} == "$only" ]]; then chosen=$program; fi
+  done
+  programs=("${chosen:?"no program is called $only"}")
+  files=()
+fi
 
 from_assets() { [[ -n $assets && -x $assets/$1 ]]; }
 
 missing=() # programs to build
 unlinked=() # programs that the folder of links lacks
 for program in "${programs[@]}"; do
-  read -r name _ <<<"$program"
+  read -r name folder _ <<<"$program"
   if from_assets "$name"; then
-    [[ $bed/$name -ef $assets/$name ]] || unlinked+=("$name")
+    [[ $bed/$name -ef $assets/$name ]] || unlinked+=("$program")
   else
+    built=$(store "$folder")
     [[ -x $built/$name ]] || missing+=("$program")
-    [[ $bed/$name -ef $built/$name ]] || unlinked+=("$name")
+    [[ $bed/$name -ef $built/$name ]] || unlinked+=("$program")
   fi
 done
-((${#missing[@]} + ${#unlinked[@]})) || exit 0
+unpacked=() # files to take out of their modules
+for file in ${files[@]+"${files[@]}"}; do
+  read -r name folder _ <<<"$file"
+  [[ $bed/$name -ef $(store "$folder")/$name ]] || unpacked+=("$file")
+done
+((${#missing[@]} + ${#unlinked[@]} + ${#unpacked[@]})) || exit 0
 
 for tool in flock sha256sum; do
   command -v "$tool" >/dev/null || die "$tool is missing (on Debian: apt-get install util-linux coreutils)"
 done
-mkdir -p "$built" "$bed"
+mkdir -p "$bed"
 
 # Go: from PATH, else from where its own instructions put it.
 find_go() {
@@ -102,12 +137,13 @@ find_go() {
 # build NUMBER NAME MODULE-FOLDER PACKAGE MINUTES: into a name of its own, then moved, so that no half program is left.
 building=
 unfinished=
-trap '[[ -z $building ]] || kill "$building" 2>/dev/null || true; [[ -z $unfinished ]] || rm -f "$unfinished"' EXIT
+trap '[[ -z $building ]] || kill "$building" 2>/dev/null || true; [[ -z $unfinished ]] || rm -rf "$unfinished"' EXIT
 trap 'exit 130' INT TERM
 build() {
   local title="building $2 ($1 of ${#missing[@]}), about $5 min on two cores when nothing is cached"
-  local major minor started=$SECONDS seconds reported=0 stamp=k8s.io/component-base/version
+  local major minor built started=$SECONDS seconds reported=0 stamp=k8s.io/component-base/version
   IFS=. read -r major minor _ <<<"${k8s_version#v}"
+  built=$(store "$3")
   unfinished=$built/.$2.$$
   say "$title"
   (
@@ -134,28 +170,45 @@ build() {
   say "built $2 in $((SECONDS - started)) s"
 }
 
-if ((${#missing[@]})); then
-  find_go
-  exec 9>"$built/.lock"
-  flock -n 9 || { say "another build of the same is under way; waiting for it"; flock 9; }
-  if [[ -n $assets ]]; then
-    for program in "${missing[@]}"; do
-      say "KUBEBUILDER_ASSETS has no ${program%% *}: it is built, from Kubernetes ${k8s_version#v}, etcd ${etcd_version#v}"
-    done
-  fi
-  number=0
-  for program in "${missing[@]}"; do
-    number=$((number + 1))
-    read -r name folder package minutes <<<"$program"
-    [[ -x $built/$name ]] || build "$number" "$name" "$folder" "$package" "$minutes"
+if ((${#missing[@]} + ${#unpacked[@]})); then find_go; fi
+if [[ -n $assets ]]; then
+  for program in ${missing[@]+"${missing[@]}"}; do
+    say "KUBEBUILDER_ASSETS has no ${program%% *}: it is built, from Kubernetes ${k8s_version#v}, etcd ${etcd_version#v}"
   done
 fi
+number=0
+for program in ${missing[@]+"${missing[@]}"}; do
+  number=$((number + 1))
+  read -r name folder package minutes <<<"$program"
+  built=$(store "$folder")
+  mkdir -p "$built"
+  exec 9>"$built/.lock"
+  flock -n 9 || { say "another build of $name is under way; waiting for it"; flock 9; }
+  [[ -x $built/$name ]] || build "$number" "$name" "$folder" "$package" "$minutes"
+  exec 9>&-
+done
 
-for name in ${unlinked[@]+"${unlinked[@]}"}; do
-  [[ $bed != "$built" ]] || continue
-  target=$built/$name
-  if from_assets "$name"; then target=$assets/$name; fi
-  ln -s "$target" "$bed/.$name.$$"
-  mv -T "$bed/.$name.$$" "$bed/$name"
+# link TARGET NAME: in one step, since others may be using the bed.
+link() {
+  ln -s "$1" "$bed/.$2.$$"
+  mv -T "$bed/.$2.$$" "$bed/$2"
+}
+for program in ${unlinked[@]+"${unlinked[@]}"}; do
+  read -r name folder _ <<<"$program"
+  if from_assets "$name"; then link "$assets/$name" "$name"; else link "$(store "$folder")/$name" "$name"; fi
+done
+for file in ${unpacked[@]+"${unpacked[@]}"}; do
+  read -r name folder module path <<<"$file"
+  built=$(store "$folder")
+  if [[ ! -d $built/$name ]]; then
+    source=$(cd "$here/$folder" && env GOFLAGS= GOWORK=off go mod download -json "$module" | sed -nE 's/^\t"Dir": "(.*)",$/\1/p')
+    [[ -d $source/$path ]] || die "$module has no folder $path"
+    mkdir -p "$built"
+    unfinished=$built/.$name.$$
+    cp -r --no-preserve=mode "$source/$path" "$unfinished"
+    mv -T "$unfinished" "$built/$name" 2>/dev/null || [[ -d $built/$name ]] || die "could not write $built/$name"
+    unfinished=
+  fi
+  link "$built/$name" "$name"
 done
 say "ready in $bed"

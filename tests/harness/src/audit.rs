@@ -20,6 +20,8 @@ rules:
 pub struct AuditEvent {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` or `deletecollection`.
     pub verb: String,
+    /// The API group; empty for the core group, and for a path that is no resource.
+    pub group: String,
     /// The plural name, e.g. `secrets`; empty for a path that is no resource, e.g. `/readyz`.
     pub resource: String,
     /// E.g. `status`; empty for the object itself.
@@ -63,6 +65,7 @@ fn parse(line: &str) -> Result<AuditEvent, Error> {
     let object = event.object_ref.unwrap_or_default();
     Ok(AuditEvent {
         verb: event.verb,
+        group: object.api_group,
         resource: object.resource,
         subresource: object.subresource,
         namespace: object.namespace,
@@ -94,8 +97,9 @@ struct User {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct ObjectReference {
+    api_group: String,
     resource: String,
     subresource: String,
     namespace: String,

@@ -273,7 +273,8 @@ impl Layout {
             .arg(format!("--tls-private-key-file={}", self.pki.key.display()))
             .arg(format!("--token-auth-file={}", self.path("tokens.csv").display()))
             .arg("--authorization-mode=Node,RBAC")
-            .arg("--enable-admission-plugins=NodeRestriction")
+            // The second is OpenShift's, among others': who gives an object an owner needs more rights.
+            .arg("--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement")
             .arg("--allow-privileged=true")
             .arg("--service-account-issuer=https://kubernetes.default.svc")
             .arg(format!("--service-account-key-file={}", self.pki.service_account_public_key.display()))

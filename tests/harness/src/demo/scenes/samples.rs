@@ -53,7 +53,6 @@ pub(crate) async fn put_up(stage: &mut Stage, tfc: &Tfc) -> Result<(), Error> {
 }
 
 async fn put_up_config(stage: &mut Stage, tfc: &Tfc) -> Result<(), Error> {
-    stage.kubectl(&["create", "namespace", PLATFORM]).await?;
     stage.show.say(format!(
         "in config.yaml two values are changed: address: {}, and the token of the simulator's user `ci`",
         stage.address
