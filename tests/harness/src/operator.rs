@@ -109,6 +109,16 @@ impl Operator {
         ready.await.flatten().map_err(|error| Error::new(format!("{error}; {}", self.process.end_of_log())))
     }
 
+    /// What `/readyz` says, whether it is ready or not.
+    ///
+    /// # Errors
+    /// When the operator does not answer.
+    pub async fn readyz(&self) -> Result<String, Error> {
+        let url = format!("http://127.0.0.1:{}/readyz", self.health_port);
+        let failed = || Error::while_trying::<reqwest::Error>(format!("GET {url}"));
+        self.http.get(&url).send().await.map_err(failed())?.text().await.map_err(failed())
+    }
+
     /// The text of `/metrics`.
     ///
     /// # Errors

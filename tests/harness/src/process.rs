@@ -12,6 +12,15 @@ pub use rustix::process::Signal;
 use crate::Error;
 use crate::wait::poll_until;
 
+/// Asks a process that is not one of [`Process`] to end (SIGTERM), as the kubelet does.
+///
+/// # Errors
+/// When there is none of that id.
+pub fn terminate(pid: u32) -> Result<(), Error> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| Error::new("no process id"))?;
+    kill_process(pid, Signal::TERM).map_err(Error::while_trying("could not send SIGTERM"))
+}
+
 /// A running child; dropping it kills it.
 pub struct Process {
     name: String,
