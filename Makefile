@@ -38,6 +38,11 @@ tools:
 build: tools ## Build the operator and the test programs (debug)
 	$(CARGO_BUILD)
 
+.PHONY: plugin
+plugin: tools ## Build the kubectl plugin for people: target/release/kubectl-tfc
+	cargo build $(LOCKED) --release --bin kubectl-tfc
+	@echo "put $(or $(CARGO_TARGET_DIR),target)/release/kubectl-tfc into a folder of PATH, then: kubectl tfc doctor"
+
 .PHONY: check
 check: build ## Formatting, lints, generated files, unit tests; needs no control plane
 	cargo fmt --all --check

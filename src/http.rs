@@ -104,6 +104,8 @@ pub enum ReadyState {
     Starting(String),
     /// Ready to take over; another replica leads.
     Standby,
+    /// Ready to take over once an uninstall has failed; meanwhile nobody serves.
+    StandingBack,
     /// Leads.
     Leading,
     /// Asked to end.
@@ -112,17 +114,24 @@ pub enum ReadyState {
 
 /// What `/readyz` answers. Cheap to clone; the clones share one state.
 #[derive(Clone, Debug)]
-pub struct Readiness(watch::Sender<ReadyState>);
+pub struct Readiness {
+    state: watch::Sender<ReadyState>,
+    /// What this process may not do and has to; empty where nothing is missing.
+    missing: watch::Sender<String>,
+}
 
 impl Readiness {
     /// Not ready, waiting for `reason` (such as "the API server is not reached yet").
     pub fn starting(reason: impl Into<String>) -> Readiness {
-        Readiness(watch::Sender::new(ReadyState::Starting(reason.into())))
+        Readiness {
+            state: watch::Sender::new(ReadyState::Starting(reason.into())),
+            missing: watch::Sender::new(String::new()),
+        }
     }
 
     /// Changes the state. Who has begun to stop does nothing else any more.
     pub fn set(&self, state: ReadyState) {
-        self.0.send_if_modified(|now| {
+        self.state.send_if_modified(|now| {
             let change = *now != ReadyState::Stopping && *now != state;
             if change {
                 *now = state;
@@ -131,15 +140,28 @@ impl Readiness {
         });
     }
 
+    /// Says what this process may not do and has to, in words; empty: nothing. As long as something is missing it is not ready, whatever
+    /// it does meanwhile.
+    pub fn lack(&self, missing: String) {
+        self.missing.send_replace(missing);
+    }
+
     /// The state at this moment.
     pub fn get(&self) -> ReadyState {
-        self.0.borrow().clone()
+        self.state.borrow().clone()
     }
 
     fn answer(&self) -> (StatusCode, String) {
+        let missing = self.missing.borrow().clone();
         match self.get() {
+            ReadyState::Standby | ReadyState::StandingBack | ReadyState::Leading if !missing.is_empty() => {
+                (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {missing}"))
+            }
             ReadyState::Starting(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}")),
             ReadyState::Standby => (StatusCode::OK, "ok: standing by".to_owned()),
+            ReadyState::StandingBack => {
+                (StatusCode::OK, "ok: standing back: an uninstall has the Lease, or has just had it".to_owned())
+            }
             ReadyState::Leading => (StatusCode::OK, "ok: leading".to_owned()),
             ReadyState::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "not ready: stopping".to_owned()),
         }

@@ -19,9 +19,11 @@ use crate::duration::format_go_duration;
 
 mod decide;
 mod lease;
+mod mark;
 #[cfg(test)]
 mod tests;
 
+pub use decide::Purpose;
 use lease::{Attempt, Elector};
 
 /// The Lease's name, in the operator's own namespace.
@@ -52,6 +54,30 @@ pub struct Candidate {
     pub identity: String,
     /// The election's times.
     pub timing: Timing,
+    /// What for.
+    pub purpose: Purpose,
+    /// Hears what it waits for, at each try.
+    pub heard: Arc<dyn Fn(Standing) + Send + Sync>,
+}
+
+/// What a candidate waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Another one leads.
+    By,
+    /// An uninstall works, or has just worked.
+    Back,
+}
+
+/// How leadership is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// Another one may lead at once; or the uninstall, where one asks for it.
+    HandOver,
+    /// All is uninstalled: no replica is to begin anew before it is removed.
+    Uninstalled,
+    /// The uninstall came to nothing: the replicas take their work up again.
+    GivenUp,
 }
 
 /// What this process knows of its own leadership. Cheap to clone and to ask.
@@ -68,7 +94,9 @@ struct Elected {
     state: watch::Receiver<State>,
     /// Set before the task is asked to hand over: from then on this process does not lead.
     released: AtomicBool,
-    ask_release: mpsc::Sender<()>,
+    ask_release: mpsc::Sender<Farewell>,
+    /// An uninstall asks for the Lease.
+    asked_back: watch::Receiver<bool>,
     clock: Clock,
 }
 
@@ -95,8 +123,9 @@ impl Leadership {
     /// For an election that is held elsewhere, and tells here how it stands.
     pub fn told(state: watch::Receiver<State>) -> Leadership {
         let (ask_release, _) = mpsc::channel(1);
+        let (_, asked_back) = watch::channel(false);
         let clock: Clock = Arc::new(BootInstant::now);
-        Leadership(Some(Arc::new(Elected { state, released: AtomicBool::new(false), ask_release, clock })))
+        Leadership(Some(Arc::new(Elected { state, released: AtomicBool::new(false), ask_release, asked_back, clock })))
     }
 
     /// Waits until `candidate` leads, however long, then keeps renewing in a task of its own until [`release`] or until
@@ -109,25 +138,46 @@ impl Leadership {
     }
 
     async fn acquire_by(candidate: Candidate, clock: Clock) -> Leadership {
-        let timing = candidate.timing;
+        let (timing, heard) = (candidate.timing, Arc::clone(&candidate.heard));
         let mut elector = Elector::new(candidate, Arc::clone(&clock));
         let mut last_told = None;
         let since = loop {
             match elector.attempt(timing.renew_deadline / 2).await {
                 // A reply may come so late that the Lease of which it tells is over.
-                Ok(Attempt::Leads { since }) if clock() < since + timing.renew_deadline => break since,
+                Ok(Attempt::Leads { since, .. }) if clock() < since + timing.renew_deadline => break since,
                 Ok(Attempt::Leads { .. }) => {}
-                Ok(Attempt::HeldBy(holder)) => tell_once(&mut last_told, format!("standing by: {holder} leads"), false),
+                Ok(Attempt::HeldBy(holder)) => {
+                    heard(Standing::By);
+                    tell_once(&mut last_told, format!("standing by: {holder} leads"), false);
+                }
+                Ok(Attempt::StandsBack) => {
+                    heard(Standing::Back);
+                    tell_once(
+                        &mut last_told,
+                        "standing back: an uninstall has the Lease, or has just had it".into(),
+                        false,
+                    );
+                }
                 Err(error) => tell_once(&mut last_told, error.to_string(), true),
             }
-            tokio::time::sleep(timing.retry_period).await;
+            elector.pause(timing.retry_period).await;
         };
         tracing::info!(identity = elector.identity(), "leading");
         let (state_sender, state) = watch::channel(State::Leading { end: since + timing.lease_duration });
         let (ask_release, release_asked) = mpsc::channel(1);
-        let keeper = Keeper { elector, timing, since, state: state_sender, clock: Arc::clone(&clock) };
+        let (ask_back, asked_back) = watch::channel(false);
+        let keeper = Keeper { elector, timing, since, state: state_sender, ask_back, clock: Arc::clone(&clock) };
         tokio::spawn(keeper.keep(release_asked));
-        Leadership(Some(Arc::new(Elected { state, released: AtomicBool::new(false), ask_release, clock })))
+        Leadership(Some(Arc::new(Elected { state, released: AtomicBool::new(false), ask_release, asked_back, clock })))
+    }
+
+    /// Takes a candidate's mark off the Lease, for which it does not wait any longer. What fails here is logged only: the mark then ends by
+    /// itself.
+    pub async fn give_up(candidate: Candidate) {
+        let mut elector = Elector::new(candidate, Arc::new(BootInstant::now));
+        if let Err(error) = elector.unmark(HANDOVER).await {
+            tracing::warn!("the mark on the Lease {LEASE_NAME} stays, and ends by itself: {error}");
+        }
     }
 
     /// Whether this process leads at this moment.
@@ -171,13 +221,24 @@ impl Leadership {
         std::future::pending().await
     }
 
-    /// Stops leading at once, then hands the Lease over so that a standby need not wait for its end. To be called when no
-    /// request is under way. What fails here is logged only: the Lease then ends by itself.
-    pub async fn release(&self) {
+    /// Resolves when an uninstall asks for the Lease: what is under way is to be finished, and then [`Leadership::release`] called. It
+    /// is renewed until then.
+    pub async fn asked_back(&self) {
+        if let Some(elected) = &self.0
+            && elected.asked_back.clone().wait_for(|asked| *asked).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
+    /// Stops leading at once, then gives the Lease back so that nobody need wait for its end. To be called when no request is under
+    /// way. What fails here is logged only: the Lease then ends by itself.
+    pub async fn release(&self, farewell: Farewell) {
         let Some(elected) = &self.0 else { return };
         elected.released.store(true, Ordering::SeqCst);
         // Full means that it has been asked already, closed that nobody renews any more.
-        let _ = elected.ask_release.try_send(());
+        let _ = elected.ask_release.try_send(farewell);
         // Until the renewing task ends, which bounds each of its requests.
         let mut state = elected.state.clone();
         while state.changed().await.is_ok() {}
@@ -191,19 +252,20 @@ struct Keeper {
     /// When the write that last got us the Lease was sent.
     since: BootInstant,
     state: watch::Sender<State>,
+    ask_back: watch::Sender<bool>,
     clock: Clock,
 }
 
 impl Keeper {
     /// Renews until asked to release, or until leadership is lost.
-    async fn keep(mut self, mut release_asked: mpsc::Receiver<()>) {
+    async fn keep(mut self, mut release_asked: mpsc::Receiver<Farewell>) {
         loop {
             tokio::select! {
                 biased;
                 asked = release_asked.recv() => {
                     // `None` means that every handle is gone unasked: what was sent may be under way, so the Lease runs out.
-                    if asked.is_some() {
-                        hand_over(&mut self.elector).await;
+                    if let Some(farewell) = asked {
+                        hand_over(&mut self.elector, farewell).await;
                     }
                     return;
                 }
@@ -224,12 +286,14 @@ impl Keeper {
             return Err(format!("it could not be renewed in {}", format_go_duration(self.timing.renew_deadline)));
         }
         match self.elector.attempt(left.min(self.timing.renew_deadline / 2)).await {
-            Ok(Attempt::Leads { since }) => {
+            Ok(Attempt::Leads { since, asked_back }) => {
                 self.since = since;
+                self.ask_back.send_if_modified(|asked| asked_back && !std::mem::replace(asked, true));
                 self.state.send_replace(State::Leading { end: since + self.timing.lease_duration });
                 Ok(())
             }
             Ok(Attempt::HeldBy(holder)) => Err(format!("{holder} leads")),
+            Ok(Attempt::StandsBack) => Err("an uninstall has it".into()),
             Err(error) => {
                 tracing::warn!("the Lease {LEASE_NAME} is not renewed: {error}");
                 Ok(())
@@ -242,8 +306,8 @@ impl Keeper {
     }
 }
 
-async fn hand_over(elector: &mut Elector) {
-    match elector.release(HANDOVER).await {
+async fn hand_over(elector: &mut Elector, farewell: Farewell) {
+    match elector.release(farewell, HANDOVER).await {
         Ok(()) => tracing::info!("handed the Lease {LEASE_NAME} over"),
         Err(error) => tracing::warn!("the Lease {LEASE_NAME} is not handed over and ends by itself: {error}"),
     }

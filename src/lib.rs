@@ -14,9 +14,11 @@
 //! | [`accounts`] | sessions of configs, budgets of accounts, clocks of hosts | `plan`, `tfc` |
 //! | [`walks`] | walks over lists of tokens, shared by all that wait for one | `tfc` |
 //! | [`controller`] | watches, and the loops of roles and configs | all above |
+//! | [`uninstall`] | revokes or releases all, and takes the finalizers off | all above |
+//! | [`place`] | which cluster, in whose name, in which namespace | `act`, `leader` |
 //! | [`leader`] | the Lease, and whether anything may be sent | the API server |
 //! | [`report`], [`metrics`], [`log`], [`http`] | events, metrics, logs, probes | |
-//! | [`args`], [`crds`], [`signals`] | flags and settings, the CRDs as YAML, SIGTERM | |
+//! | [`args`], [`crds`], [`check`], [`signals`] | flags and settings, the CRDs as YAML, a probe, SIGTERM | |
 //! | [`failpoint`] | where tests kill the process; nothing in what ships | nobody |
 //! | [`clock`], [`boottime`], [`duration`] | TFC's time, a clock that counts suspension, Go's durations | nobody |
 //!
@@ -27,6 +29,7 @@ pub mod act;
 pub mod api;
 pub mod args;
 pub mod boottime;
+pub mod check;
 pub mod clock;
 pub mod cluster;
 pub mod controller;
@@ -41,9 +44,11 @@ pub mod log;
 pub mod marker;
 pub mod metrics;
 pub mod observe;
+pub mod place;
 pub mod plan;
 pub mod report;
 pub mod secret;
 pub mod signals;
 pub mod tfc;
+pub mod uninstall;
 pub mod walks;

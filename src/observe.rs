@@ -10,7 +10,7 @@ use crate::accounts::Session;
 use crate::act::World;
 use crate::api::TerraformCloudRole;
 use crate::boottime::BootInstant;
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, Refusal};
 use crate::marker::attempt;
 use crate::plan::observed::{Facts, Nonce, Observed, Secret, Trouble, TroubleKind};
 use crate::secret;
@@ -43,6 +43,14 @@ pub struct Round {
     namespace: Namespace,
 }
 
+/// A role that could not be observed.
+pub struct Unread {
+    /// Why not.
+    pub error: ClusterError,
+    /// The role was read, its Secret was not: there is nothing to decide on, but something to tell.
+    pub round: Option<Box<Round>>,
+}
+
 /// What is known of a role's namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
@@ -61,8 +69,9 @@ impl Round {
         (namespace, name): (&str, &str),
         verified: Option<String>,
         place: Namespace,
-    ) -> Result<Option<Round>, ClusterError> {
-        let Some(role) = world.cluster.get::<TerraformCloudRole>(namespace, name).await? else { return Ok(None) };
+    ) -> Result<Option<Round>, Unread> {
+        let role = world.cluster.get::<TerraformCloudRole>(namespace, name).await;
+        let Some(role) = role.map_err(|error| Unread { error, round: None })? else { return Ok(None) };
         let session = world.accounts.session(&role.config_key());
         let mut round = Round {
             role,
@@ -78,8 +87,10 @@ impl Round {
             swept: false,
             namespace: place,
         };
-        round.read_secret(world).await?;
-        Ok(Some(round))
+        match round.read_secret(world).await {
+            Ok(()) => Ok(Some(round)),
+            Err(error) => Err(Unread { error, round: Some(Box::new(round)) }),
+        }
     }
 
     /// Reads the Secret's metadata anew.
@@ -105,6 +116,13 @@ impl Round {
     pub fn fail(&mut self, kind: TroubleKind, words: String) {
         self.failed = true;
         self.trouble = Some(Trouble::new(kind, words));
+    }
+
+    /// Notes a refusal of the API server.
+    pub fn refused(&mut self, kind: TroubleKind, words: String, refusal: &Refusal) {
+        self.failed = true;
+        let missing_permission = refusal.missing.is_some();
+        self.trouble = Some(Trouble { missing_permission, ..Trouble::new(kind, words) });
     }
 
     /// All that the planner looks at.
@@ -133,6 +151,7 @@ impl Round {
             nonce: Nonce { attempt: attempt(name.try_into().unwrap_or_default()), seconds },
             installation: world.installation.clone(),
             settling_time: world.settling_time,
+            restarts: world.rollout_restart,
             swept: self.swept,
         }
     }

@@ -3,7 +3,7 @@
 use tracing::{info, warn};
 
 use crate::act::World;
-use crate::api::{Condition, Kind, Record};
+use crate::api::{Condition, Kind, Record, RoleReason};
 use crate::cluster::Severity;
 use crate::cluster::events::Regarding;
 use crate::observe::Round;
@@ -50,6 +50,15 @@ pub async fn note(world: &World, round: &Round, note: &Note) {
         Note::Withdrawn(record) => {
             (Severity::Normal, "Withdrawn", "Withdraw", format!("token {} has left Secret {secret}", id(record)))
         }
+        Note::Restarted(workloads) => {
+            (Severity::Normal, "Restarted", "Restart", format!("{workloads} read the token in Secret {secret} now"))
+        }
+        Note::NotRestarted(workloads) => {
+            let words = format!(
+                "{workloads}: the rollout has not ended in ten minutes and is waited for no longer; former tokens end after their overlap"
+            );
+            (Severity::Warning, "NotRestarted", "Restart", words)
+        }
         Note::Abandoned(record) => {
             let words =
                 format!("gave up on token {}, which may live on: revoke it in TFC{}", id(record), until(record));
@@ -75,6 +84,14 @@ pub async fn stray(world: &World, round: &Round, token: &MarkedToken) {
     world.cluster.event(&regarding(round), Severity::Warning, "UnknownToken", "Sweep", &words).await;
 }
 
+/// Tells of a permission without which the role's status can't say so itself.
+pub async fn missing_permission(world: &World, round: &Round, words: &str) {
+    let reason = RoleReason::MissingPermission.as_str();
+    world.metrics.failed(reason);
+    warn!(namespace = round.namespace(), role = round.name(), reason, "{words}");
+    world.cluster.event(&regarding(round), Severity::Warning, reason, "Reconcile", words).await;
+}
+
 /// Tells of a verdict that is new: a failure that began, or one that is over.
 pub async fn verdict(world: &World, round: &Round, before: &[Condition]) {
     let status = round.role.status.clone().unwrap_or_default();
@@ -82,9 +99,9 @@ pub async fn verdict(world: &World, round: &Round, before: &[Condition]) {
     let (namespace, role) = (round.namespace(), round.name());
     match is {
         Some(now) if was.is_none_or(|w| w.reason != now.reason) => {
-            world.metrics.failed(
-                crate::api::RoleReason::ALL.iter().find(|r| r.as_str() == now.reason).map_or("Other", |r| r.as_str()),
-            );
+            world
+                .metrics
+                .failed(RoleReason::ALL.iter().find(|r| r.as_str() == now.reason).map_or("Other", |r| r.as_str()));
             warn!(namespace, role, reason = now.reason, "{}", now.message);
             world.cluster.event(&regarding(round), Severity::Warning, &now.reason, "Reconcile", &now.message).await;
         }
@@ -94,7 +111,7 @@ pub async fn verdict(world: &World, round: &Round, before: &[Condition]) {
 
 /// The condition that says that something is wrong, if any does.
 fn failure(conditions: &[Condition]) -> Option<&Condition> {
-    const AS_IT_SHOULD_BE: [&str; 4] = ["Issuing", "Revoking", "Expired", "Suspended"];
+    const AS_IT_SHOULD_BE: [&str; 5] = ["Issuing", "Revoking", "Expired", "Suspended", "Uninstalled"];
     let wrong = |c: &&Condition| match c.type_.as_str() {
         "Ready" => c.status == "False",
         _ => c.status == "True",

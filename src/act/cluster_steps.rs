@@ -9,7 +9,7 @@ use crate::api::names::{
 };
 use crate::api::{Held, Pending, SecretRecord, TerraformCloudRole};
 use crate::cluster::leases::SlotHolder;
-use crate::cluster::{ClusterError, SecretMeta};
+use crate::cluster::{ClusterError, Refusal, SecretMeta};
 use crate::failpoint;
 use crate::observe::Round;
 use crate::plan::observed::{OurSecret, Reservation, Secret, TroubleKind};
@@ -154,7 +154,7 @@ async fn dry_run(world: &World, round: &mut Round) -> Option<After> {
     match result {
         Ok(_) => None,
         Err(ClusterError::Refused(refusal)) => {
-            round.fail(TroubleKind::SecretRefused, secret_refused(round, &refusal.to_string()));
+            round.refused(TroubleKind::SecretRefused, secret_refused(round, &refusal), &refusal);
             Some(After::Plan)
         }
         Err(error) => Some(cluster_trouble(round, "trying the Secret's write", error)),
@@ -162,7 +162,7 @@ async fn dry_run(world: &World, round: &mut Round) -> Option<After> {
 }
 
 /// The words for a Secret that the API server refuses.
-pub fn secret_refused(round: &Round, refusal: &str) -> String {
+pub fn secret_refused(round: &Round, refusal: &Refusal) -> String {
     format!("the API server refuses Secret {}: {refusal}", round.role.secret_name())
 }
 
@@ -203,7 +203,7 @@ pub async fn render(world: &World, round: &mut Round) -> After {
             After::Plan
         }
         Err(ClusterError::Refused(refusal)) => {
-            round.fail(TroubleKind::SecretRefused, secret_refused(round, &refusal.to_string()));
+            round.refused(TroubleKind::SecretRefused, secret_refused(round, &refusal), &refusal);
             After::Plan
         }
         Err(error) => cluster_trouble(round, "writing the Secret", error),

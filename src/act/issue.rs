@@ -9,7 +9,7 @@ use super::cluster_steps::secret_refused;
 use super::{After, World, class, tfc_slot, tfc_trouble};
 use crate::api::{Held, Intent};
 use crate::boottime::BootInstant;
-use crate::cluster::{ClusterError, SecretMeta};
+use crate::cluster::{ClusterError, Refusal, SecretMeta};
 use crate::failpoint;
 use crate::observe::Round;
 use crate::plan::observed::{Secret, TroubleKind};
@@ -87,14 +87,14 @@ pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
             );
             After::Plan
         }
-        Written::Refused(words) if !order.subject.is_slot() => {
+        Written::Refused(refusal) if !order.subject.is_slot() => {
             revoke_own(round, &client, order, &token_id).await;
-            round.fail(TroubleKind::SecretRefused, secret_refused(round, &words));
+            round.refused(TroubleKind::SecretRefused, secret_refused(round, &refusal), &refusal);
             After::Plan
         }
         // A slot's minter never revokes. The next round finds the slot ours and its value lost, and mints.
-        Written::Refused(words) => {
-            round.fail(TroubleKind::SecretRefused, secret_refused(round, &words));
+        Written::Refused(refusal) => {
+            round.refused(TroubleKind::SecretRefused, secret_refused(round, &refusal), &refusal);
             After::Plan
         }
         Written::Lost { .. } | Written::Unknown => {
@@ -145,7 +145,7 @@ enum Written {
     /// The Secret holds another attempt. A create of ours that got no answer may still land.
     Lost { may_land: bool },
     /// The API server refuses the Secret for good.
-    Refused(String),
+    Refused(Box<Refusal>),
     /// Nobody says.
     Unknown,
 }
@@ -174,7 +174,7 @@ async fn store(
         };
         match result {
             Ok(meta) => return Written::Won { meta: Box::new(meta), doubtful },
-            Err(ClusterError::Refused(refusal)) if !doubtful => return Written::Refused(refusal.to_string()),
+            Err(ClusterError::Refused(refusal)) if !doubtful => return Written::Refused(refusal),
             Err(ClusterError::Conflict | ClusterError::NotFound) => {
                 match world.cluster.secret(namespace, &name).await {
                     Ok(meta) => {

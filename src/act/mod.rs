@@ -2,6 +2,7 @@
 
 mod cluster_steps;
 mod issue;
+mod restart_steps;
 pub mod status;
 mod tfc_steps;
 
@@ -37,6 +38,8 @@ pub struct World {
     pub own_namespace: String,
     /// How long a request that got no reply may still land.
     pub settling_time: SignedDuration,
+    /// Workloads that ask for it are restarted with each new token.
+    pub rollout_restart: bool,
     /// Fills what it is given with randomness; says whether it could.
     pub random: fn(&mut [u8]) -> bool,
 }
@@ -78,6 +81,8 @@ async fn take(world: &World, round: &mut Round, step: Step) -> After {
         Step::Fence => cluster_steps::fence(world, round).await,
         Step::Withdraw(how) => cluster_steps::withdraw(world, round, how).await,
         Step::Disown => cluster_steps::disown(world, round).await,
+        Step::Survey => restart_steps::survey(world, round).await,
+        Step::Restart(restart) => restart_steps::restart(world, round, &restart).await,
         Step::Release(slot) => cluster_steps::release(world, round, slot.as_ref()).await,
         Step::Begin(status) => status::begin(world, round, *status).await,
         Step::Record(status, notes) => status::record(world, round, *status, notes).await,
@@ -106,6 +111,8 @@ pub fn name(step: &Step) -> &'static str {
         Step::Revoke(_) => "Revoke",
         Step::Withdraw(_) => "Withdraw",
         Step::Disown => "Disown",
+        Step::Survey => "Survey",
+        Step::Restart(_) => "Restart",
         Step::Release(_) => "Release",
         Step::Rest(_) => "Rest",
     }
@@ -129,7 +136,7 @@ fn cluster_trouble(round: &mut Round, doing: &str, error: ClusterError) -> After
     match error {
         ClusterError::Conflict | ClusterError::NotFound => After::Observe,
         ClusterError::Refused(refusal) => {
-            round.fail(TroubleKind::Cluster, format!("{doing}: {refusal}"));
+            round.refused(TroubleKind::Cluster, format!("{doing}: {refusal}"), &refusal);
             After::Plan
         }
         ClusterError::Unknown(words) => {
@@ -176,6 +183,6 @@ impl World {
 impl Trouble {
     /// A failure whose retry is not yet set.
     pub fn new(kind: TroubleKind, words: String) -> Self {
-        Trouble { kind, words, retry_in: SignedDuration::ZERO, settling: false }
+        Trouble { kind, words, retry_in: SignedDuration::ZERO, settling: false, missing_permission: false }
     }
 }

@@ -16,6 +16,7 @@ mod schema;
 pub mod secret_record;
 #[cfg(test)]
 mod tests;
+pub mod workload;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -28,6 +29,7 @@ pub use reference::api_reference;
 pub use role::{TerraformCloudRole, TerraformCloudRoleSpec, TerraformCloudRoleStatus};
 pub use role_impl::Kind;
 pub use secret_record::{Held, Pending, SecretRecord};
+pub use workload::{Workload, WorkloadKind};
 
 /// Both kinds, as they are installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {

@@ -29,6 +29,12 @@ pub const ANNOTATION_RECORD: &str = "terraformcloud.dev/record";
 pub const ANNOTATION_PENDING: &str = "terraformcloud.dev/pending";
 /// Annotation on a Secret of ours: changed so that a late write finds its resourceVersion stale.
 pub const ANNOTATION_FENCE: &str = "terraformcloud.dev/fence";
+/// Annotation on the leader's Lease: an uninstall is at work, or has just been, so that the replicas stand back.
+pub const ANNOTATION_UNINSTALL: &str = "terraformcloud.dev/uninstall";
+/// Annotation by which a workload's owner has it restarted with each new token of a role of its namespace: the role's name.
+pub const ANNOTATION_RESTART_FOR: &str = "terraformcloud.dev/restart-for";
+/// Annotation on such a workload's pod template: TFC's id of the token with which it was restarted last.
+pub const ANNOTATION_TOKEN_ID: &str = "terraformcloud.dev/token-id";
 /// Annotation on a slot's Lease: namespace and name of the role that holds the slot.
 pub const ANNOTATION_HOLDER: &str = "terraformcloud.dev/holder";
 

@@ -85,6 +85,12 @@ reasons! {
         SecretRefused: "False",
             "The API server refuses the Secret for good: a quota, an immutable Secret, or an admission webhook.",
             "Remove what the message names; the role tries again by itself.";
+        Restarting: "True",
+            "The Secret holds a live token, and workloads that read it when they start are being restarted with it.",
+            "Wait; if it stays, look at the workload that the message names. After ten minutes it is waited for no longer.";
+        MissingPermission: "True while the Secret is known to hold a live token, else False",
+            "The operator may not do what it has to do for this role; the message names verb, resource and namespace.",
+            "Ask who runs the operator to grant it: the message names the chart's value that does.";
         Rejected: "False",
             "TFC refuses the request; the message has its words.",
             "Correct what the message names.";
@@ -104,6 +110,9 @@ reasons! {
             "A token may still live, and its revocation can't be proven.",
             "Give the config's account a look at the subject again; else it ends with the token's own expiry, or \
              with `terraformcloud.dev/abandon-unproven` on the config.";
+        Uninstalled: "False",
+            "The operator was uninstalled, and has revoked the role's tokens; nobody serves the role.",
+            "Install the operator again, which serves it at once; or delete the role.";
         Revoking: "False",
             "The role is being deleted, and its tokens are being revoked.",
             "Wait; if it stays, read the message.";
@@ -131,6 +140,9 @@ reasons! {
         InvalidCABundle: "False",
             "The CA bundle is missing, or is none.",
             "Put certificates in PEM under the key that `caBundleRef` names.";
+        MissingPermission: "False",
+            "The operator may not do what it has to do for this config; the message names verb, resource and namespace.",
+            "Grant it: the message names the chart's value that does.";
         AddressNotAllowed: "False",
             "The operator's `--allowed-addresses` does not hold the address.",
             "Ask who runs the operator to allow it, or create a config with another address.";

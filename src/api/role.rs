@@ -345,4 +345,11 @@ pub struct TerraformCloudRoleStatus {
     /// When the next successor is due. Absent where none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_at: Option<Time>,
+    /// Since when the workloads that ask for it by `terraformcloud.dev/restart-for` are being restarted with the token in the Secret.
+    /// Absent while none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarting: Option<Time>,
+    /// TFC's id of the token with which those workloads were restarted last. Absent where the operator restarts none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarted: Option<String>,
 }

@@ -2,6 +2,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::*;
+use crate::log::LogFormat;
 
 fn run(flags: &[&str]) -> Result<RunArgs, clap::Error> {
     let args = Args::try_parse_from(["tfc-token-operator", "run"].iter().chain(flags))?;
@@ -19,34 +20,34 @@ fn settings(flags: &[&str]) -> Settings {
 fn the_defaults_are_those_of_the_reference() {
     let secs = Duration::from_secs;
     let got = settings(&[]);
-    assert_eq!(got.namespaces, Vec::<String>::new());
+    assert_eq!(got.scope.namespaces, Vec::<String>::new());
     let timing = Timing { lease_duration: secs(15), renew_deadline: secs(10), retry_period: secs(2) };
     assert_eq!(got.leader_election, Some(timing));
     assert_eq!(got.metrics_bind_address, ":8080".parse().expect("an address"));
     assert_eq!(got.health_probe_bind_address, ":8081".parse().expect("an address"));
     assert_eq!(got.max_concurrent_reconciles.get(), 64);
-    assert_eq!(got.installation_id, None);
-    assert!(got.allowed_addresses.permits("any.example.com"));
-    assert!(!got.insecure_allow_http);
-    assert_eq!(got.settling_time, secs(120));
-    assert_eq!(got.log_format, LogFormat::Text);
+    assert_eq!(got.scope.installation_id, None);
+    assert!(got.scope.allowed_addresses.permits("any.example.com"));
+    assert!(!got.scope.insecure_allow_http);
+    assert_eq!(got.scope.settling_time, secs(120));
+    assert_eq!(got.scope.log_format, LogFormat::Text);
 }
 
 #[test]
 fn lists_are_repeated_or_separated_by_commas() {
-    assert_eq!(settings(&["--namespace=b,a", "--namespace", "c", "--namespace=a"]).namespaces, ["a", "b", "c"]);
+    assert_eq!(settings(&["--namespace=b,a", "--namespace", "c", "--namespace=a"]).scope.namespaces, ["a", "b", "c"]);
     let allowed = settings(&["--allowed-addresses=app.terraform.io,*.example.com", "--allowed-addresses", "localhost"]);
-    assert_eq!(allowed.allowed_addresses.to_string(), "app.terraform.io, *.example.com, localhost");
+    assert_eq!(allowed.scope.allowed_addresses.to_string(), "app.terraform.io, *.example.com, localhost");
 }
 
 #[test]
 fn switches_are_written_as_in_go() {
     assert_eq!(settings(&["--leader-elect=false"]).leader_election, None);
     assert!(settings(&["--leader-elect"]).leader_election.is_some());
-    assert!(settings(&["--insecure-allow-http"]).insecure_allow_http);
-    assert!(!settings(&["--insecure-allow-http=false"]).insecure_allow_http);
+    assert!(settings(&["--insecure-allow-http"]).scope.insecure_allow_http);
+    assert!(!settings(&["--insecure-allow-http=false"]).scope.insecure_allow_http);
     assert_eq!(settings(&["--metrics-bind-address=0"]).metrics_bind_address, BindAddress::Off);
-    assert_eq!(settings(&["--log-format=json"]).log_format, LogFormat::Json);
+    assert_eq!(settings(&["--log-format=json"]).scope.log_format, LogFormat::Json);
 }
 
 #[test]

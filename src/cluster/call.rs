@@ -8,10 +8,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Cluster;
+use super::permission::Permission;
 use crate::clock::parse_http_date;
 
 /// Longest wait for a reply. The API server gives up on a request after 60 s.
-const DEADLINE: Duration = Duration::from_secs(15);
+pub(super) const DEADLINE: Duration = Duration::from_secs(15);
 /// Largest reply that is read: an object of the API is at most 1.5 MiB (etcd's limit).
 const MAX_BYTES: usize = 8 << 20;
 
@@ -30,7 +31,7 @@ pub enum ClusterError {
     Conflict,
     /// A definite no: nothing was changed.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// It may or may not have been done.
     #[error("{0}")]
     Unknown(String),
@@ -43,11 +44,26 @@ pub struct Refusal {
     pub code: u16,
     /// The server's words, at most 256 characters.
     pub message: String,
+    /// What RBAC does not grant, where that is why.
+    pub missing: Option<Permission>,
+}
+
+impl ClusterError {
+    /// What RBAC does not grant, where that is why.
+    pub fn missing(&self) -> Option<&Permission> {
+        match self {
+            ClusterError::Refused(refusal) => refusal.missing.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
+        match &self.missing {
+            Some(permission) => write!(f, "{permission}"),
+            None => write!(f, "{} ({})", self.message, self.code),
+        }
     }
 }
 
@@ -85,7 +101,7 @@ impl<'a> Call<'a> {
         Self { list: true, ..self }
     }
 
-    fn request(self) -> Result<Request<Body>, ClusterError> {
+    pub(super) fn request(self) -> Result<Request<Body>, ClusterError> {
         let uri = match self.query {
             "" => self.path,
             query => format!("{}?{query}", self.path),
@@ -112,13 +128,21 @@ impl Cluster {
     /// Sends a request and reads the reply as `T`.
     pub(super) async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, ClusterError> {
         let read = call.method == Method::GET;
+        let needed = Permission::of(&call.method, &call.path);
         let request = call.request()?;
         if !read && self.gate.as_ref().is_some_and(|gate| !gate()) {
             return Err(ClusterError::Unknown("not sent: this replica does not lead any more".into()));
         }
         let reply = tokio::time::timeout(DEADLINE, self.exchange(request));
-        let bytes =
-            reply.await.map_err(|_| ClusterError::Unknown("the API server gave no answer in time".into()))??;
+        let reply = reply.await.map_err(|_| ClusterError::Unknown("the API server gave no answer in time".into()))?;
+        let bytes = match (reply, needed) {
+            // A quota and a webhook refuse with the same status: what RBAC grants is asked, not read out of words.
+            (Err(ClusterError::Refused(mut refusal)), Some(needed)) if refusal.code == StatusCode::FORBIDDEN => {
+                refusal.missing = self.lacks(&needed).await.then_some(needed);
+                return Err(ClusterError::Refused(refusal));
+            }
+            (reply, _) => reply?,
+        };
         // Neither the error nor a log may show the body.
         serde_json::from_slice(&bytes).map_err(|e| {
             let what = if read { "can't be understood" } else { "can't be understood, though it was accepted" };
@@ -126,7 +150,7 @@ impl Cluster {
         })
     }
 
-    async fn exchange(&self, request: Request<Body>) -> Result<Vec<u8>, ClusterError> {
+    pub(super) async fn exchange(&self, request: Request<Body>) -> Result<Vec<u8>, ClusterError> {
         let response = self.client.send(request).await.map_err(|e| ClusterError::Unknown(transport_words(&e)))?;
         let status = response.status();
         let date = response.headers().get(header::DATE).and_then(|d| d.to_str().ok());
@@ -149,7 +173,9 @@ fn failure(status: StatusCode, body: &[u8]) -> ClusterError {
         StatusCode::CONFLICT => ClusterError::Conflict,
         // The server sheds load before it looks at the request, but nothing says that a proxy in front of it does so too.
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => ClusterError::Unknown(message),
-        status if status.is_client_error() => ClusterError::Refused(Refusal { code: status.as_u16(), message }),
+        status if status.is_client_error() => {
+            ClusterError::Refused(Box::new(Refusal { code: status.as_u16(), message, missing: None }))
+        }
         _ => ClusterError::Unknown(message),
     }
 }

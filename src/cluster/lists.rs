@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 
 use super::call::Call;
+use super::roles::Kind;
 use super::secrets::SecretMeta;
 use super::{Cluster, ClusterError};
 use crate::api::names::{LABEL_MANAGED_BY, OPERATOR};
@@ -16,8 +17,9 @@ const PAGE: u32 = 250;
 struct Page {
     #[serde(default)]
     metadata: PageMeta,
+    /// Null where there is none.
     #[serde(default)]
-    items: Vec<SecretMeta>,
+    items: Option<Vec<SecretMeta>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -28,12 +30,17 @@ struct PageMeta {
 }
 
 impl Cluster {
-    /// Shows the metadata of each role of all namespaces to `visit`, as it stood when the list began or later.
-    pub async fn visit_roles(&self, visit: impl FnMut(ObjectMeta)) -> Result<(), ClusterError> {
-        self.visit("/apis/terraformcloud.dev/v1alpha1/terraformcloudroles", "", visit).await
+    /// Shows the metadata of each object of a kind to `visit`, of one namespace or of all, as it stood when the list began or later.
+    pub async fn visit_kind<K: Kind>(
+        &self,
+        namespace: Option<&str>,
+        visit: impl FnMut(ObjectMeta),
+    ) -> Result<(), ClusterError> {
+        let within = namespace.map(|name| format!("namespaces/{name}/")).unwrap_or_default();
+        self.visit(&format!("/apis/terraformcloud.dev/v1alpha1/{within}{}", K::PLURAL), "", visit).await
     }
 
-    /// The same of each Secret that carries the operator's label.
+    /// The same of each Secret of all namespaces that carries the operator's label.
     pub async fn visit_secrets(&self, visit: impl FnMut(ObjectMeta)) -> Result<(), ClusterError> {
         self.visit("/api/v1/secrets", &format!("&labelSelector={LABEL_MANAGED_BY}%3D{OPERATOR}"), visit).await
     }
@@ -47,7 +54,7 @@ impl Cluster {
             };
             let page: Page =
                 self.call(Call::new(Method::GET, path.to_owned()).query(&query).metadata_only().list()).await?;
-            page.items.into_iter().for_each(|item| visit(item.metadata));
+            page.items.into_iter().flatten().for_each(|item| visit(item.metadata));
             // The API server makes it URL-safe base64.
             next = page.metadata.next;
             if next.is_empty() {

@@ -7,8 +7,10 @@ mod call;
 pub mod events;
 pub mod leases;
 pub mod lists;
+pub mod permission;
 pub mod roles;
 pub mod secrets;
+pub mod workloads;
 
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use jiff::Timestamp;
 
 pub use self::call::{ClusterError, Refusal};
 pub use self::events::Severity;
+pub use self::permission::Permission;
+pub use self::roles::Kind;
 pub use self::secrets::{SecretMeta, SecretValue};
 use crate::clock::ServerClock;
 

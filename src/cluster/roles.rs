@@ -1,11 +1,13 @@
 //! Roles and configs: reads, status and finalizers. Each write names the resourceVersion it was decided on.
 
 use http::Method;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
+use super::secrets::SecretMeta;
 use super::{Cluster, ClusterError};
 
 /// Where the objects of a kind stand.
@@ -30,6 +32,15 @@ impl Cluster {
     /// Whatever stands at a path of the API.
     pub async fn get_path<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClusterError> {
         self.call(Call::new(Method::GET, path.to_owned())).await
+    }
+
+    /// A namespace's metadata.
+    ///
+    /// # Errors
+    /// Where the API server could not be asked, or refuses.
+    pub async fn namespace(&self, name: &str) -> Result<ObjectMeta, ClusterError> {
+        let path = format!("/api/v1/namespaces/{name}");
+        Ok(self.call::<SecretMeta>(Call::new(Method::GET, path).metadata_only()).await?.metadata)
     }
 
     /// The object as the API server holds it, from a consistent read; `None` where there is none.

@@ -1,6 +1,6 @@
 //! The loop of one config: who is behind its token, and is it usable? Says so in its status, and gives its roles a session.
 
-mod check;
+pub mod check;
 mod references;
 mod verdict;
 
@@ -17,6 +17,7 @@ pub use self::references::References;
 use super::Operator;
 use super::wakes::Wakes;
 use crate::accounts::{ConfigKey, Session, Terms};
+use crate::act::World;
 use crate::api::names::{ANNOTATION_ABANDON_UNPROVEN, ANNOTATION_REVOKE, FINALIZER_ADMIN_SECRET, FINALIZER_IN_USE};
 use crate::api::{ConfigReason, TerraformCloudConfig};
 use crate::cluster::events::Regarding;
@@ -40,7 +41,7 @@ pub struct Configs {
 
 /// What is kept of one config.
 #[derive(Clone, Default)]
-struct Kept {
+pub struct Kept {
     /// What the last good answer of TFC was to.
     confirmed: Option<Fingerprint>,
     /// What TFC did not answer, or refused, and how that was said.
@@ -113,8 +114,29 @@ async fn serve(operator: &Operator, key: &ConfigKey) -> Action {
         Err(ClusterError::Conflict | ClusterError::NotFound) => Action::requeue(Duration::from_millis(100)),
         Err(error) => {
             warn!(namespace = key.0, config = key.1, %error, "the config could not be served; again in 5 s");
+            if let Some(missing) = error.missing() {
+                tell_missing(operator, key, &missing.to_string()).await;
+            }
             Action::requeue(Duration::from_secs(5))
         }
+    }
+}
+
+/// A permission is missing without which the config can't be served: its status says so, or at least an event.
+async fn tell_missing(operator: &Operator, key: &ConfigKey, words: &str) {
+    let Ok(Some(config)) = operator.world.cluster.get::<TerraformCloudConfig>(&key.0, &key.1).await else { return };
+    let session = operator.world.accounts.session(key);
+    let checked = Checked::missing_permission(&config, session.as_deref(), words);
+    match write_status(operator, key, &config, &checked, &[]).await {
+        Err(error) if error.missing().is_some() && operator.memory.is_news(&format!("{} {words}", key.1)) => {
+            let reason = ConfigReason::MissingPermission.as_str();
+            operator.world.cluster.event(&regarding(key, &config), Severity::Warning, reason, "Check", words).await;
+        }
+        _ => {}
+    }
+    // Roles that were served by it before go on; others say what they wait for.
+    if session.is_none_or(|session| session.account.is_err()) && publish(&operator.world, key, &config, checked) {
+        operator.wake_roles_of(key);
     }
 }
 
@@ -137,7 +159,7 @@ async fn attempt(operator: &Operator, key: &ConfigKey) -> Result<Action, Cluster
     let kept = operator.configs.get(key);
     operator.configs.edit(key, |kept| kept.doubted = false);
     let before = operator.world.accounts.session(key);
-    let checked = check::check(operator, key, &config, before.as_deref(), &kept).await?;
+    let checked = check::check(operator.checker(), key, &config, before.as_deref(), &kept).await?;
     let confirmed = checked.account.is_ok().then(|| checked.fingerprint.clone()).flatten();
     let failed = checked.fingerprint.clone().zip(checked.problem.clone());
     operator.configs.edit(key, |kept| (kept.confirmed, kept.failed) = (confirmed, failed));
@@ -151,7 +173,7 @@ async fn attempt(operator: &Operator, key: &ConfigKey) -> Result<Action, Cluster
         Some(_) => Some(REFUSED),
     };
     write_status(operator, key, &config, &checked, &holders).await?;
-    let changed = publish(operator, key, &config, checked);
+    let changed = publish(&operator.world, key, &config, checked);
     if !operator.has_config(key) {
         // It went while it was looked at, and was forgotten before this round gave it a session again.
         forget(operator, key);
@@ -169,12 +191,13 @@ pub fn forget(operator: &Operator, key: &ConfigKey) {
     operator.wake_roles_of(key);
 }
 
-fn publish(operator: &Operator, key: &ConfigKey, config: &TerraformCloudConfig, checked: Checked) -> bool {
-    let clock = operator.world.accounts.clock(&checked.host);
+/// Gives the config's roles what the check came to. Says whether they have to look again.
+pub fn publish(world: &World, key: &ConfigKey, config: &TerraformCloudConfig, checked: Checked) -> bool {
+    let clock = world.accounts.clock(&checked.host);
     let terms = terms(config, &checked.host);
     let account = checked.account.map(|account| account.observed).map_err(|reason| Unready { reason: Some(reason) });
     let session = Session::new(terms, account, checked.client, clock, checked.teams);
-    operator.world.accounts.put(key.clone(), session)
+    world.accounts.put(key.clone(), session)
 }
 
 /// What the spec says to roles. A duration that got past the schema grants nothing.
@@ -249,13 +272,26 @@ async fn let_secret_go(cluster: &Cluster, namespace: &str, name: &str) -> Result
 
 /// No role depends on it any more: the admin Secret may go, and then the config.
 async fn release(operator: &Operator, key: &ConfigKey, config: &TerraformCloudConfig) -> Result<(), ClusterError> {
-    let cluster = &operator.world.cluster;
     if !config.finalizers().iter().any(|f| f == FINALIZER_IN_USE) {
         return Ok(());
     }
     let name = &config.spec.token_secret_ref.name;
-    if !operator.shares_admin_secret(key, name) {
+    let shared = operator.shares_admin_secret(key, name);
+    let_go(&operator.world.cluster, key, config, if shared { &[] } else { std::slice::from_ref(name) }).await
+}
+
+/// Takes the finalizers off these admin Secrets of a config, and then off the config.
+pub async fn let_go(
+    cluster: &Cluster,
+    key: &ConfigKey,
+    config: &TerraformCloudConfig,
+    admin_secrets: &[String],
+) -> Result<(), ClusterError> {
+    for name in admin_secrets {
         let_secret_go(cluster, &key.0, name).await?;
+    }
+    if !config.finalizers().iter().any(|f| f == FINALIZER_IN_USE) {
+        return Ok(());
     }
     let mut finalizers = config.finalizers().to_vec();
     finalizers.retain(|f| f != FINALIZER_IN_USE);
@@ -263,6 +299,15 @@ async fn release(operator: &Operator, key: &ConfigKey, config: &TerraformCloudCo
     cluster.patch_finalizers::<TerraformCloudConfig>((&key.0, &key.1, &version), &finalizers).await?;
     info!(namespace = key.0, config = key.1, "released: no role depends on it");
     Ok(())
+}
+
+fn regarding(key: &ConfigKey, config: &TerraformCloudConfig) -> Regarding {
+    Regarding {
+        kind: "TerraformCloudConfig",
+        namespace: key.0.clone(),
+        name: key.1.clone(),
+        uid: config.uid().unwrap_or_default(),
+    }
 }
 
 async fn write_status(
@@ -280,12 +325,7 @@ async fn write_status(
     let version = config.resource_version().unwrap_or_default();
     let at = (key.0.as_str(), key.1.as_str(), version.as_str());
     let _: TerraformCloudConfig = operator.world.cluster.patch_status(at, &before, &status).await?;
-    let regarding = Regarding {
-        kind: "TerraformCloudConfig",
-        namespace: key.0.clone(),
-        name: key.1.clone(),
-        uid: config.uid().unwrap_or_default(),
-    };
+    let regarding = regarding(key, config);
     for (severity, reason, note) in verdict::news(&before, &status) {
         debug!(namespace = key.0, config = key.1, reason, "{note}");
         if severity == Severity::Warning {

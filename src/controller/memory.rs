@@ -23,7 +23,7 @@ pub type Key = (String, String);
 #[derive(Default)]
 pub struct Memory {
     roles: Mutex<HashMap<String, Kept>>,
-    /// Ids of tokens that people were told of once.
+    /// What people were told of once: ids of tokens, and words.
     told: Mutex<HashSet<String>>,
 }
 
@@ -146,9 +146,9 @@ impl Memory {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(token_id)
     }
 
-    /// Whether nobody was told of this token yet; from now on somebody was.
-    pub fn is_news(&self, token_id: &str) -> bool {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(token_id.to_owned())
+    /// Whether nobody was told of this yet; from now on somebody was.
+    pub fn is_news(&self, what: &str) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned())
     }
 
     /// A Secret was seen to be there or to go; says whether the role that owns it has to look.
@@ -210,7 +210,9 @@ pub fn retry_in(kind: TroubleKind, failures: u32, seed: &str) -> SignedDuration 
         }
         TroubleKind::Unreachable => (Duration::from_secs(5), LONGEST_OUTAGE),
         TroubleKind::Limited => (Duration::from_secs(2), LONGEST_OUTAGE),
-        TroubleKind::Ambiguous | TroubleKind::Cluster => (Duration::from_millis(500), LONGEST_OUTAGE),
+        TroubleKind::Ambiguous | TroubleKind::Cluster | TroubleKind::Restart => {
+            (Duration::from_millis(500), LONGEST_OUTAGE)
+        }
     };
     let pause = first.saturating_mul(1 << failures.min(10)).min(longest);
     // Roles that failed together are not all tried again together: up to a quarter less, by the role's UID.

@@ -1,8 +1,9 @@
 //! Wires watches to the loops of roles and configs, and runs them for as long as this process leads.
 
-mod configs;
+pub mod configs;
 pub mod memory;
 mod namespaces;
+mod permissions;
 pub mod roles;
 pub mod slim;
 mod startup;
@@ -11,12 +12,14 @@ mod wakes;
 mod watches;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use kube::runtime::reflector::{ObjectRef, Store};
 use tracing::info;
 
 use self::configs::Configs;
+use self::configs::check::Checker;
 use self::memory::Memory;
 use self::namespaces::Namespaces;
 use self::slim::Slim;
@@ -26,20 +29,19 @@ use crate::act::World;
 use crate::api::TerraformCloudConfig;
 use crate::args::Settings;
 use crate::http::{BindError, ReadyState};
+use crate::leader::Farewell;
+use crate::place::PlaceError;
 use crate::signals::Shutdown;
 
 /// Why the operator ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No cluster is configured.
-    #[error("no cluster to talk to: {0}; set KUBECONFIG, or run in a pod with a ServiceAccount")]
-    NoCluster(String),
+    /// No cluster is configured, say.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// An address is taken.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The machine's source of randomness failed.
-    #[error("no randomness: {0}")]
-    Random(#[from] getrandom::Error),
     /// Another replica leads now. What was under way is found and finished by it.
     #[error("the Lease was lost: another replica leads now")]
     LeaseLost,
@@ -77,21 +79,34 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     process.readiness.set(ReadyState::Leading);
     process.metrics.leading(true);
     info!("leading");
-    let lost = leadership.clone();
+    let (stop, stopped) = Shutdown::manual();
     let ended = tokio::select! {
-        () = watches::run(leading, settings, shutdown) => Ok(()),
-        () = async move { lost.lost().await } => Err(Error::LeaseLost),
+        () = watches::run(leading, settings, stopped) => Ok(()),
+        () = leadership.lost() => Err(Error::LeaseLost),
+        // Asks `watches::run` to end, which finishes what is under way.
+        never = async {
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = leadership.asked_back() => info!("an uninstall asks for the Lease: this replica ends, to begin anew and stand back"),
+            }
+            stop.request();
+            std::future::pending::<Infallible>().await
+        } => match never {},
     };
     process.readiness.set(ReadyState::Stopping);
     process.metrics.leading(false);
     if ended.is_ok() {
-        leadership.release().await;
+        leadership.release(Farewell::HandOver).await;
         info!("stopped, and gave the Lease back");
     }
     ended
 }
 
 impl Operator {
+    fn checker(&self) -> Checker<'_> {
+        Checker { world: &self.world, scope: &self.settings.scope, salt: &self.salt }
+    }
+
     /// Has all roles of a config look again.
     fn wake_roles_of(&self, config: &ConfigKey) {
         self.wake_roles(|role| role.config == *config);

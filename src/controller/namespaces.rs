@@ -10,6 +10,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::Notify;
 use tracing::warn;
 
+use super::permissions::is_forbidden;
 use super::watches::watching;
 use crate::observe;
 
@@ -63,7 +64,7 @@ impl Namespaces {
                         self.ready.notify_one();
                     }
                     if !std::mem::replace(&mut warned, true) {
-                        warn!(%error, "namespaces can't be read: entries of spec.allow with a Selector admit nobody (the ClusterRole grants get, list and watch on namespaces)");
+                        warn!(%error, "namespaces can't be read: entries of spec.allow with a Selector admit nobody (the chart grants get, list and watch on namespaces by namespaceLabels)");
                     }
                 }
             }
@@ -80,14 +81,5 @@ impl Namespaces {
         if old.as_ref() != Some(&new) {
             changed(&name);
         }
-    }
-}
-
-fn is_forbidden(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_forbidden(),
-        watcher::Error::WatchError(status) => status.is_forbidden(),
-        _ => false,
     }
 }

@@ -15,10 +15,10 @@ use crate::act::{self, After, World, act};
 use crate::boottime::BootInstant;
 use crate::cluster::ClusterError;
 use crate::failpoint;
-use crate::observe::{Namespace, Round};
+use crate::observe::{Namespace, Round, Unread};
 use crate::plan::observed::{Secret, Trouble, TroubleKind};
 use crate::plan::step::{Rest, Step};
-use crate::plan::{plan, wishes};
+use crate::plan::{self, plan, wishes};
 
 /// More steps than any role can need in one round: past it, a fault in the planner would spin.
 const MOST_STEPS: usize = 80;
@@ -99,9 +99,9 @@ async fn rounds(host: Host<'_>, at: (&str, &str), uid: &str, mut entry: Entry) -
                 host.memory.remove(uid);
                 return None;
             }
-            Err(error) => {
+            Err(unread) => {
                 point_again(host, uid, swept);
-                return unreadable(host, at, uid, entry, &error);
+                return unreadable(host, at, uid, entry, unread).await;
             }
         };
         let tried = tried(&round, host);
@@ -201,8 +201,13 @@ async fn settle(
         && let Err(error) = act::status::write(host.world, &mut round, &status).await
     {
         debug!(namespace = round.namespace(), role = round.name(), %error, "status not written");
+        untold(host, &round, &error).await;
+        let pause = match &error {
+            ClusterError::Conflict => Duration::from_millis(50),
+            error if error.missing().is_some() => retry_in(TroubleKind::Rejected, entry.failures, uid).unsigned_abs(),
+            _ => Duration::from_secs(2),
+        };
         host.memory.put(uid, entry);
-        let pause = if error == ClusterError::Conflict { Duration::from_millis(50) } else { Duration::from_secs(2) };
         return Some(pause);
     }
     failpoint::pass("Rest", "done");
@@ -221,6 +226,15 @@ async fn settle(
         return Some(Duration::ZERO);
     }
     wake
+}
+
+/// Where the status may not be written, its words go into the log and an event, once.
+async fn untold(host: Host<'_>, round: &Round, error: &ClusterError) {
+    let Some(missing) = error.missing() else { return };
+    let words = format!("writing the status: {missing}");
+    if host.memory.is_news(&format!("{} {words}", round.uid())) {
+        crate::report::missing_permission(host.world, round, &words).await;
+    }
 }
 
 /// The Secret holds a token of this round's that the status does not know yet.
@@ -255,10 +269,17 @@ fn remaining(entry: &Entry, tried: &Tried) -> Option<Trouble> {
     Some(Trouble { retry_in, ..waiting.trouble.clone() })
 }
 
-fn unreadable(host: Host<'_>, at: (&str, &str), uid: &str, mut entry: Entry, error: &ClusterError) -> Option<Duration> {
+async fn unreadable(host: Host<'_>, at: (&str, &str), uid: &str, mut entry: Entry, unread: Unread) -> Option<Duration> {
     entry.failures = entry.failures.saturating_add(1);
     let pause = retry_in(TroubleKind::Cluster, entry.failures, uid).unsigned_abs();
+    let error = unread.error;
     warn!(namespace = at.0, role = at.1, %error, "the role could not be read; again in {pause:?}");
+    if let (Some(mut round), Some(missing)) = (unread.round, error.missing())
+        && let Some(status) = plan::unread(&round.observed(host.world), &format!("reading the Secret: {missing}"))
+        && let Err(error) = act::status::write(host.world, &mut round, &status).await
+    {
+        untold(host, &round, &error).await;
+    }
     host.memory.put(uid, entry);
     Some(pause)
 }

@@ -1,21 +1,20 @@
 //! From flags to a process that leads: probes, the API server, who we are, the Lease.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use serde_json::Value;
 use tracing::{info, warn};
 
 use super::Error;
-use crate::accounts::Accounts;
+use super::permissions::Permissions;
 use crate::act::World;
 use crate::args::Settings;
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::ClusterError;
 use crate::http::{self, Readiness, ReadyState};
-use crate::leader::{self, Candidate, Leadership};
-use crate::marker::{Installation, attempt};
+use crate::leader::{Leadership, Purpose, Standing};
 use crate::metrics::Metrics;
+use crate::place::Place;
 use crate::signals::Shutdown;
 
 /// Pause between two tries to reach the API server.
@@ -27,16 +26,15 @@ pub struct Process {
     pub readiness: Readiness,
     /// What `/metrics` shows.
     pub metrics: Metrics,
-    cluster: Cluster,
-    identity: String,
-    salt: String,
-    own_namespace: String,
+    place: Place,
 }
 
 /// A process that leads.
 pub struct Leading {
     /// What the steps need.
     pub world: World,
+    /// What the watches need.
+    pub permissions: Permissions,
     /// Salt of the digests by which a changed admin token is noticed.
     pub salt: String,
 }
@@ -44,12 +42,7 @@ pub struct Leading {
 impl Process {
     /// Starts the probes and makes the client. The cluster is not asked yet.
     pub async fn start(settings: &Settings, shutdown: &Shutdown) -> Result<Process, Error> {
-        let mut config = kube::Config::infer().await.map_err(|error| Error::NoCluster(error.to_string()))?;
-        // A create that kube repeats by itself could report a conflict with its own first try.
-        config.default_retry = false;
-        let own_namespace = settings.pod_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = kube::Client::try_from(config).map_err(|error| Error::NoCluster(error.to_string()))?;
-        let identity = leader::identity(settings.pod_name.as_deref())?;
+        let place = Place::find(&settings.scope).await?;
         let readiness = Readiness::starting("the API server has not been reached yet");
         let metrics = Metrics::new();
         metrics.leading(false);
@@ -62,43 +55,48 @@ impl Process {
                 tokio::spawn(http::serve(listener, router, async move { stop.requested().await }));
             }
         }
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)?;
-        let cluster = Cluster::new(client, &identity);
-        Ok(Process { readiness, metrics, cluster, identity, salt: attempt(random), own_namespace })
+        Ok(Process { readiness, metrics, place })
     }
 
     /// Waits until this process leads; `None` where it was asked to stop before.
     pub async fn lead(&self, settings: &Settings, shutdown: &Shutdown) -> Result<Option<Leading>, Error> {
         let waiting = async {
-            let installation = self.installation(settings).await;
+            let installation = self
+                .until(
+                    "the namespace kube-system can't be read (needs get on namespaces, or --installation-id)",
+                    || self.place.installation(&settings.scope),
+                )
+                .await;
             self.crds_are_served().await;
+            let place = &self.place;
+            let permissions =
+                Permissions::new(place.cluster.clone(), self.readiness.clone(), settings, &place.namespace);
+            let mut missing = BTreeSet::new();
+            permissions.check(&mut missing).await;
+            tokio::spawn(permissions.clone().keep_asking(missing));
             self.readiness.set(ReadyState::Standby);
             let leadership = match settings.leader_election {
                 None => Leadership::always(),
                 Some(timing) => {
-                    info!(identity = self.identity, namespace = self.own_namespace, "standing by for the Lease");
-                    let candidate = Candidate {
-                        client: self.cluster.client(),
-                        namespace: self.own_namespace.clone(),
-                        identity: self.identity.clone(),
-                        timing,
+                    info!(
+                        identity = self.place.identity,
+                        namespace = self.place.namespace,
+                        "standing by for the Lease"
+                    );
+                    let readiness = self.readiness.clone();
+                    let heard = move |standing| {
+                        readiness.set(match standing {
+                            Standing::By => ReadyState::Standby,
+                            Standing::Back => ReadyState::StandingBack,
+                        });
                     };
-                    Leadership::acquire(candidate).await
+                    Leadership::acquire(self.place.candidate(timing, Purpose::Serve, heard)).await
                 }
             };
-            let leader = leadership.clone();
-            let world = World {
-                cluster: self.cluster.with_gate(Arc::new(move || leader.is_leader())),
-                accounts: Accounts::default(),
-                leadership,
-                metrics: self.metrics.clone(),
-                installation,
-                own_namespace: self.own_namespace.clone(),
-                settling_time: SignedDuration::try_from(settings.settling_time).unwrap_or(SignedDuration::from_mins(2)),
-                random: |bytes| getrandom::fill(bytes).is_ok(),
-            };
-            Leading { world, salt: self.salt.clone() }
+            let metrics = self.metrics.clone();
+            let (settling, restart) = (settings.scope.settling_time, settings.rollout_restart);
+            let world = self.place.world(leadership, installation, metrics, settling, restart);
+            Leading { world, permissions, salt: self.place.salt.clone() }
         };
         tokio::select! {
             leading = waiting => Ok(Some(leading)),
@@ -106,29 +104,12 @@ impl Process {
         }
     }
 
-    /// Who we are: as told, else the cluster's oldest UID with the operator's own place in it.
-    async fn installation(&self, settings: &Settings) -> Installation {
-        if let Some(id) = &settings.installation_id {
-            return Installation::new(id);
-        }
-        let uid = self
-            .until(
-                "the namespace kube-system can't be read (needs get on namespaces, or --installation-id)",
-                || async {
-                    let namespace: Value = self.cluster.get_path("/api/v1/namespaces/kube-system").await?;
-                    namespace["metadata"]["uid"].as_str().map(str::to_owned).ok_or(ClusterError::NotFound)
-                },
-            )
-            .await;
-        Installation::new(&format!("{uid}/{}/{}", self.own_namespace, crate::api::names::OPERATOR))
-    }
-
     async fn crds_are_served(&self) {
         let path = "/apis/terraformcloud.dev/v1alpha1";
         self.until(
             "terraformcloud.dev/v1alpha1 is not served: install the CRDs with kubectl apply -f crds/",
             || async {
-                let resources: Value = self.cluster.get_path(path).await?;
+                let resources: Value = self.place.cluster.get_path(path).await?;
                 let served = resources["resources"].as_array().into_iter().flatten().filter_map(|r| r["name"].as_str());
                 let both =
                     served.filter(|name| ["terraformcloudroles", "terraformcloudconfigs"].contains(name)).count() == 2;

@@ -30,7 +30,7 @@ const SLOT_PACE: Duration = Duration::from_millis(100);
 pub async fn run(operator: Arc<Operator>) {
     let interval = operator.settings.sweep_interval;
     // What the leader before had in flight can be told from what was lost only once it can't land any more.
-    let mut pause = interval.min(operator.settings.settling_time);
+    let mut pause = interval.min(operator.settings.scope.settling_time);
     loop {
         tokio::time::sleep(pause).await;
         let again_in = sweep(&operator).await;

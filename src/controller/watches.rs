@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 use super::configs::{self, Configs, References};
 use super::memory::{Memory, Seen};
 use super::namespaces::Namespaces;
+use super::permissions::Permissions;
 use super::slim::Slim;
 use super::startup::Leading;
 use super::wakes::Wakes;
@@ -53,10 +54,7 @@ struct Feed {
 /// Runs all loops until `shutdown` is requested, and what has begun is done.
 pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     let client = leading.world.cluster.client();
-    let namespaces: Vec<Option<String>> = match settings.namespaces.as_slice() {
-        [] => vec![None],
-        names => names.iter().cloned().map(Some).collect(),
-    };
+    let (namespaces, permissions) = (settings.scope.watched(), leading.permissions);
     let (wakes, role_wakes) = Wakes::new(&namespaces);
     let (config_wakes, wakes_of_configs) = Wakes::new(&namespaces);
     let (news, told_news) = unbounded();
@@ -65,8 +63,9 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     for (scope, (namespace, (role_wakes, config_wakes))) in
         namespaces.iter().zip(role_wakes.into_iter().zip(wakes_of_configs)).enumerate()
     {
-        let (role_store, roles) = watch_roles(&client, namespace.as_deref(), news.clone());
-        let (config_store, configs) = watch_configs(&client, namespace.as_deref(), config_removed.clone());
+        let (role_store, roles) = watch_roles(&client, namespace.as_deref(), news.clone(), permissions.clone());
+        let (config_store, configs) =
+            watch_configs(&client, namespace.as_deref(), config_removed.clone(), permissions.clone());
         feeds.push(Feed { scope, roles, configs, role_wakes, config_wakes });
         scopes.push(Scope { roles: role_store, configs: config_store });
     }
@@ -83,9 +82,10 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     });
     show_roles(&operator);
     let told = operator.clone();
-    let watch_places = places.clone().watch(client.clone(), operator.settings.namespaces.clone(), move |namespace| {
-        told.wake_roles_in(namespace);
-    });
+    let watch_places =
+        places.clone().watch(client.clone(), operator.settings.scope.namespaces.clone(), move |namespace| {
+            told.wake_roles_in(namespace);
+        });
     let mut helpers = vec![
         tokio::spawn(watch_places),
         tokio::spawn(told_of_roles(operator.clone(), told_news)),
@@ -94,7 +94,7 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
         tokio::spawn(sweep::run(operator.clone())),
     ];
     for namespace in namespaces {
-        helpers.push(tokio::spawn(told_of_secrets(operator.clone(), client.clone(), namespace)));
+        helpers.push(tokio::spawn(told_of_secrets(operator.clone(), client.clone(), namespace, permissions.clone())));
     }
     tokio::select! {
         () = places.ready() => {}
@@ -158,11 +158,17 @@ where
 
 type Watched<K> = (reflector::Store<K>, BoxStream<'static, watcher::Result<K>>);
 
-fn watch_roles(client: &kube::Client, namespace: Option<&str>, news: UnboundedSender<News>) -> Watched<Slim> {
+fn watch_roles(
+    client: &kube::Client,
+    namespace: Option<&str>,
+    news: UnboundedSender<News>,
+    permissions: Permissions,
+) -> Watched<Slim> {
     let (store, writer) = reflector::store::<Slim>();
     let before = store.clone();
     let stream = watcher(scoped::<Slim>(client, namespace), watching())
         .default_backoff()
+        .inspect(move |event| permissions.hear(event))
         // Before the store, which still says how it was.
         .inspect(move |event| {
             let told = match event {
@@ -184,11 +190,13 @@ fn watch_configs(
     client: &kube::Client,
     namespace: Option<&str>,
     removed: UnboundedSender<Removed>,
+    permissions: Permissions,
 ) -> Watched<TerraformCloudConfig> {
     let (store, writer) = reflector::store();
     let stream = watcher(scoped::<TerraformCloudConfig>(client, namespace), watching())
         .modify(|config| config.metadata.managed_fields = None)
         .default_backoff()
+        .inspect(move |event| permissions.hear(event))
         .reflect(writer)
         // After the store, which by now says what there is.
         .inspect(move |event| {
@@ -251,12 +259,18 @@ async fn told_of_removed_configs(operator: Arc<Operator>, mut removals: Unbounde
 }
 
 /// A Secret of a role that someone else changed or deleted is looked at.
-async fn told_of_secrets(operator: Arc<Operator>, client: kube::Client, namespace: Option<String>) {
+async fn told_of_secrets(
+    operator: Arc<Operator>,
+    client: kube::Client,
+    namespace: Option<String>,
+    permissions: Permissions,
+) {
     let api: Api<PartialObjectMeta<Secret>> = scoped(&client, namespace.as_deref());
     let ours = watching().labels(&format!("{LABEL_MANAGED_BY}={OPERATOR}"));
     let mut events = watcher(api, ours).default_backoff().boxed();
     let mut listed = HashSet::new();
     while let Some(event) = events.next().await {
+        permissions.hear(&event);
         match event {
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(watcher::Event::InitApply(secret)) => {

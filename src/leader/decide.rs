@@ -15,6 +15,17 @@ pub(super) struct Seen {
     pub duration: Duration,
     /// When this form was first seen, by our own clock.
     pub since: BootInstant,
+    /// An uninstall has marked it: for how long replicas stand back though nothing more is heard of it.
+    pub stand_back: Option<Duration>,
+}
+
+/// What a candidate wants the Lease for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve roles.
+    Serve,
+    /// To uninstall. It goes before those that serve.
+    Uninstall,
 }
 
 /// What to do.
@@ -28,20 +39,34 @@ pub(super) enum Action {
     Take,
     /// Another holds it.
     Wait,
+    /// Another holds it, and is to hand it over: mark it.
+    Mark,
+    /// An uninstall works, or has just worked: leave it alone, whoever holds it.
+    StandBack,
 }
 
 /// Decides for `identity` at `now`. `own_duration` is what this process was told; the longer of the two durations counts, so
 /// that two replicas with unlike flags never lead at once.
-pub(super) fn decide(seen: Option<&Seen>, identity: &str, own_duration: Duration, now: BootInstant) -> Action {
+pub(super) fn decide(
+    seen: Option<&Seen>,
+    (identity, purpose): (&str, Purpose),
+    own_duration: Duration,
+    now: BootInstant,
+) -> Action {
     let Some(seen) = seen else { return Action::Create };
     if seen.holder == identity {
         return Action::Renew;
     }
     let silent = now.saturating_duration_since(seen.since);
-    if seen.holder.is_empty() || silent >= seen.duration.max(own_duration) {
-        return Action::Take;
+    let over = silent >= seen.duration.max(own_duration);
+    match (purpose, seen.stand_back) {
+        // Also where nobody holds it: the uninstall may be about to take it, or its pod to be replaced.
+        (Purpose::Serve, Some(long)) if !over || silent < long => Action::StandBack,
+        (Purpose::Serve, Some(_)) => Action::Take,
+        _ if seen.holder.is_empty() || over => Action::Take,
+        (Purpose::Uninstall, None) => Action::Mark,
+        _ => Action::Wait,
     }
-    Action::Wait
 }
 
 /// Takes in a reading: a form seen before keeps the time at which it was first seen.
@@ -59,8 +84,11 @@ mod tests {
     const OWN: Duration = Duration::from_secs(15);
 
     fn seen(version: &str, holder: &str, duration: u64, since: BootInstant) -> Seen {
-        Seen { version: version.into(), holder: holder.into(), duration: Duration::from_secs(duration), since }
+        let duration = Duration::from_secs(duration);
+        Seen { version: version.into(), holder: holder.into(), duration, since, stand_back: None }
     }
+
+    const ME: (&str, Purpose) = ("me", Purpose::Serve);
 
     #[test]
     fn decides_by_what_is_seen_and_for_how_long() {
@@ -79,9 +107,35 @@ mod tests {
             ("a name that starts like ours is another's", "me2", 15, 0, Action::Wait),
         ] {
             let now = start + Duration::from_secs(silent_for);
-            assert_eq!(decide(Some(&seen("1", holder, duration, start)), "me", OWN, now), want, "{sentence}");
+            assert_eq!(decide(Some(&seen("1", holder, duration, start)), ME, OWN, now), want, "{sentence}");
         }
-        assert_eq!(decide(None, "me", OWN, start), Action::Create, "no Lease is created");
+        assert_eq!(decide(None, ME, OWN, start), Action::Create, "no Lease is created");
+    }
+
+    #[test]
+    fn an_uninstall_goes_before_the_replicas_and_they_stand_back_while_it_is_heard_of() {
+        let start = BootInstant::now();
+        let minute = Some(Duration::from_secs(60));
+        let (serve, uninstall) = (Purpose::Serve, Purpose::Uninstall);
+        for (sentence, holder, stand_back, silent_for, purpose, want) in [
+            ("a replica's is marked", "other", None, 0, uninstall, Action::Mark),
+            ("and waited for", "other", minute, 0, uninstall, Action::Wait),
+            ("but not past its end", "other", minute, 15, uninstall, Action::Take),
+            ("one handed over is taken, marked or not", "", minute, 0, uninstall, Action::Take),
+            ("one handed over is taken without a mark", "", None, 0, uninstall, Action::Take),
+            ("its own is renewed", "me", minute, 0, uninstall, Action::Renew),
+            ("a leader renews a marked one until it has handed it over", "me", minute, 0, serve, Action::Renew),
+            ("no replica takes a marked one, though nobody holds it", "", minute, 0, serve, Action::StandBack),
+            ("nor though its holder is silent", "other", minute, 15, serve, Action::StandBack),
+            ("to the last moment", "", minute, 59, serve, Action::StandBack),
+            ("an uninstall that is not heard of any more is given up", "other", minute, 60, serve, Action::Take),
+            ("whether it held the Lease or not", "", minute, 60, serve, Action::Take),
+            ("a mark is worth the Lease's duration at least", "", Some(Duration::ZERO), 14, serve, Action::StandBack),
+        ] {
+            let seen = Seen { stand_back, ..seen("1", holder, 15, start) };
+            let now = start + Duration::from_secs(silent_for);
+            assert_eq!(decide(Some(&seen), ("me", purpose), OWN, now), want, "{sentence}");
+        }
     }
 
     #[test]

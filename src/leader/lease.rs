@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{PostParams, WatchEvent, WatchParams};
 
-use super::decide::{Action, Seen, decide, remember};
-use super::{Candidate, Clock, LEASE_NAME};
+use super::decide::{Action, Purpose, Seen, decide, remember};
+use super::mark::{self, Mark};
+use super::{Candidate, Clock, Farewell, LEASE_NAME};
 use crate::boottime::BootInstant;
 use crate::duration::format_go_duration;
+
+/// Seconds that one request of a watch lasts: less than the API server's own bound.
+const LONGEST_WATCH: u32 = 290;
 
 /// One candidate and what it last saw.
 pub(super) struct Elector {
@@ -30,9 +35,16 @@ pub(super) struct Elector {
 pub(super) enum Attempt {
     /// The Lease is ours. The others can't have seen this form of it before `since`, when it was sent, so none takes it
     /// over before its duration has passed from there.
-    Leads { since: BootInstant },
+    Leads {
+        /// When it was sent.
+        since: BootInstant,
+        /// An uninstall has marked it: it is to be handed over once nothing is under way.
+        asked_back: bool,
+    },
     /// Another holds it.
     HeldBy(String),
+    /// An uninstall works, or has just worked.
+    StandsBack,
 }
 
 /// Why an attempt came to nothing; what was sent may have arrived.
@@ -66,9 +78,58 @@ impl Elector {
         bounded(timeout, self.try_once()).await
     }
 
+    /// Waits for the next try: for `at_most`, or until the Lease as it was last seen is handed over or gone. Where it may not be watched
+    /// the time passes.
+    pub(super) async fn pause(&self, at_most: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(at_most) => {}
+            () = self.handed_over(at_most) => {}
+        }
+    }
+
+    async fn handed_over(&self, at_most: Duration) {
+        let version = self.seen.as_ref().map(|seen| seen.version.clone()).unwrap_or_default();
+        let seconds = u32::try_from(at_most.as_secs()).unwrap_or(LONGEST_WATCH).clamp(1, LONGEST_WATCH);
+        let params = WatchParams::default().fields(&format!("metadata.name={LEASE_NAME}")).timeout(seconds);
+        if let Ok(events) = self.api.watch(&params, &version).await {
+            let mut events = std::pin::pin!(events);
+            while let Some(Ok(event)) = events.next().await {
+                let holder = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+                match event {
+                    WatchEvent::Deleted(_) => return,
+                    WatchEvent::Modified(lease) if holder(&lease).is_none_or(|holder| holder.is_empty()) => return,
+                    _ => {}
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Clears the holder where it is this candidate, in at most `timeout`.
-    pub(super) async fn release(&mut self, timeout: Duration) -> Result<(), LeaseError> {
-        bounded(timeout, self.clear()).await
+    pub(super) async fn release(&mut self, farewell: Farewell, timeout: Duration) -> Result<(), LeaseError> {
+        bounded(timeout, self.clear(farewell)).await
+    }
+
+    /// Takes this candidate's mark off, and the holder where it is this candidate, in at most `timeout`.
+    pub(super) async fn unmark(&mut self, timeout: Duration) -> Result<(), LeaseError> {
+        bounded(timeout, async {
+            loop {
+                self.read().await?;
+                let Some(mut lease) = self.lease.clone() else { return Ok(()) };
+                if mark::by(&lease.metadata).as_deref() != Some(self.identity()) {
+                    return Ok(());
+                }
+                if self.holder() == self.candidate.identity {
+                    lease = self.cleared(Farewell::GivenUp);
+                }
+                mark::set(&mut lease.metadata, None);
+                match self.write(lease).await {
+                    Err(LeaseError::Conflict) => {}
+                    other => return other,
+                }
+            }
+        })
+        .await
     }
 
     async fn try_once(&mut self) -> Result<Attempt, LeaseError> {
@@ -77,19 +138,34 @@ impl Elector {
         }
         let since = (self.clock)();
         let own_duration = self.candidate.timing.lease_duration;
-        match decide(self.seen.as_ref(), &self.candidate.identity, own_duration, since) {
+        match decide(self.seen.as_ref(), (&self.candidate.identity, self.candidate.purpose), own_duration, since) {
             Action::Wait => {
                 self.stale = true;
-                Ok(Attempt::HeldBy(self.seen.as_ref().map(|seen| seen.holder.clone()).unwrap_or_default()))
+                Ok(Attempt::HeldBy(self.holder()))
+            }
+            Action::StandBack => {
+                self.stale = true;
+                Ok(Attempt::StandsBack)
+            }
+            Action::Mark => {
+                let holder = self.holder();
+                self.write(self.marked()).await?;
+                self.stale = true;
+                Ok(Attempt::HeldBy(holder))
             }
             Action::Create | Action::Renew | Action::Take => {
                 self.write(self.claimed()).await?;
-                Ok(Attempt::Leads { since })
+                let marked = self.seen.as_ref().is_some_and(|seen| seen.stand_back.is_some());
+                Ok(Attempt::Leads { since, asked_back: marked && self.candidate.purpose == Purpose::Serve })
             }
         }
     }
 
-    async fn clear(&mut self) -> Result<(), LeaseError> {
+    fn holder(&self) -> String {
+        self.seen.as_ref().map(|seen| seen.holder.clone()).unwrap_or_default()
+    }
+
+    async fn clear(&mut self, farewell: Farewell) -> Result<(), LeaseError> {
         // One try on what is known; where that was behind (a renewal's answer got lost), one on a fresh reading.
         for _ in 0..2 {
             if self.stale {
@@ -98,7 +174,7 @@ impl Elector {
             if self.seen.as_ref().is_none_or(|seen| seen.holder != self.candidate.identity) {
                 return Ok(());
             }
-            match self.write(self.cleared()).await {
+            match self.write(self.cleared(farewell)).await {
                 Err(LeaseError::Conflict) => {}
                 other => return other,
             }
@@ -134,6 +210,7 @@ impl Elector {
                 holder: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default(),
                 duration: Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
                 since: now,
+                stand_back: mark::read(&lease.metadata),
             }
         });
         self.seen = remember(self.seen.take(), read);
@@ -159,11 +236,33 @@ impl Elector {
             lease_transitions: Some(if ours { transitions } else { transitions.saturating_add(1) }),
             ..before
         });
+        match self.candidate.purpose {
+            Purpose::Uninstall => mark::set(&mut lease.metadata, Some(self.mark(mark::WORKING))),
+            // Whose mark it was is not heard of any more. One that comes while this process leads stays: it is to be heeded.
+            Purpose::Serve if !ours => mark::set(&mut lease.metadata, None),
+            Purpose::Serve => {}
+        }
         lease
     }
 
-    fn cleared(&self) -> Lease {
+    /// The Lease with a mark, and still its holder's.
+    fn marked(&self) -> Lease {
         let mut lease = self.lease.clone().unwrap_or_default();
+        mark::set(&mut lease.metadata, Some(self.mark(mark::WORKING)));
+        lease
+    }
+
+    fn mark(&self, stand_back: Duration) -> Mark {
+        Mark { by: self.candidate.identity.clone(), stand_back_seconds: stand_back.as_secs() }
+    }
+
+    fn cleared(&self, farewell: Farewell) -> Lease {
+        let mut lease = self.lease.clone().unwrap_or_default();
+        match farewell {
+            Farewell::HandOver => {}
+            Farewell::Uninstalled => mark::set(&mut lease.metadata, Some(self.mark(mark::DONE))),
+            Farewell::GivenUp => mark::set(&mut lease.metadata, None),
+        }
         let spec = lease.spec.get_or_insert_default();
         spec.holder_identity = Some(String::new());
         // As client-go writes it: its candidates, too, take such a Lease at once.

@@ -125,6 +125,8 @@ fn candidate(server: &Server, identity: &str) -> Candidate {
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_millis(5),
         },
+        purpose: Purpose::Serve,
+        heard: Arc::new(|_| ()),
     }
 }
 
@@ -152,7 +154,7 @@ async fn the_first_leads_renews_and_hands_over_to_the_second() {
     assert_eq!(server.holder(), "first");
 
     let second = tokio::spawn(Leadership::acquire_by(candidate(&server, "second"), clock));
-    soon(first.release()).await;
+    soon(first.release(Farewell::HandOver)).await;
     assert_eq!(first.ensure(), Err(NotLeading));
     let second = soon(second).await.expect("the second leads");
     assert!(second.is_leader() && !first.is_leader());
@@ -165,7 +167,7 @@ async fn the_first_leads_renews_and_hands_over_to_the_second() {
         () = first.lost() => unreachable!("a release is no loss"),
         () = std::future::ready(()) => {}
     }
-    soon(first.release()).await;
+    soon(first.release(Farewell::HandOver)).await;
 }
 
 #[tokio::test]
@@ -195,7 +197,7 @@ async fn leadership_ends_by_the_clock_and_is_lost_when_another_took_over() {
     soon(leadership.lost()).await;
     assert_eq!(leadership.remaining(), None);
     hands.turn(100);
-    soon(leadership.release()).await;
+    soon(leadership.release(Farewell::HandOver)).await;
     assert_eq!(server.holder(), "other", "what is another's is not cleared");
 }
 
@@ -234,7 +236,7 @@ async fn a_write_whose_answer_got_lost_is_found_out_and_renewed() {
     assert!(error.to_string().starts_with("no answer"), "{error}");
     assert_eq!(server.holder(), "me", "but it landed");
     assert!(matches!(elector.attempt(Duration::from_secs(30)).await, Ok(Attempt::Leads { .. })));
-    soon(elector.release(Duration::from_secs(30))).await.expect("handed over");
+    soon(elector.release(Farewell::HandOver, Duration::from_secs(30))).await.expect("handed over");
     assert_eq!(server.holder(), "");
 }
 
@@ -274,7 +276,7 @@ async fn without_an_election_leadership_is_for_good() {
     let leadership = Leadership::always();
     assert_eq!(leadership.remaining(), Some(Duration::MAX));
     assert_eq!(leadership.ensure(), Ok(()));
-    leadership.release().await;
+    leadership.release(Farewell::HandOver).await;
     assert!(leadership.is_leader());
 }
 
@@ -283,4 +285,65 @@ fn identities_differ_and_start_with_the_pods_name() {
     let (one, two) = (identity(Some("pod-0")).expect("random"), identity(Some("pod-0")).expect("random"));
     assert!(one.starts_with("pod-0_") && one != two, "{one} {two}");
     assert!(!identity(Some(" ")).expect("random").starts_with('_'));
+}
+
+#[tokio::test]
+async fn an_uninstall_has_the_leader_hand_over_and_the_others_stand_back_until_it_gives_up() {
+    let server = Server::default();
+    let (hands, clock) = Hands::new();
+    let leader = soon(Leadership::acquire_by(candidate(&server, "leader"), clock.clone())).await;
+    let uninstall = Candidate { purpose: Purpose::Uninstall, ..candidate(&server, "uninstall") };
+    let uninstall = tokio::spawn(Leadership::acquire_by(uninstall, clock.clone()));
+    soon(leader.asked_back()).await;
+    assert!(leader.is_leader(), "until what is under way is finished");
+    let mut standby = Elector::new(candidate(&server, "standby"), clock.clone());
+    let timeout = Duration::from_secs(30);
+    assert_eq!(standby.attempt(timeout).await.expect("an answer"), Attempt::StandsBack);
+    soon(leader.release(Farewell::HandOver)).await;
+    assert_ne!(server.holder(), "standby");
+
+    let uninstall = soon(uninstall).await.expect("it leads");
+    assert_eq!(server.holder(), "uninstall");
+    assert_eq!(standby.attempt(timeout).await.expect("an answer"), Attempt::StandsBack);
+    soon(uninstall.release(Farewell::GivenUp)).await;
+    assert!(matches!(standby.attempt(timeout).await, Ok(Attempt::Leads { asked_back: false, .. })));
+    // A minute later its renewal finds no mark either.
+    hands.turn(5);
+    assert!(matches!(standby.attempt(timeout).await, Ok(Attempt::Leads { asked_back: false, .. })));
+}
+
+#[tokio::test]
+async fn after_an_uninstall_that_is_done_replicas_stand_back_until_nobody_can_remove_them_any_more() {
+    let server = Server::default();
+    let (hands, clock) = Hands::new();
+    let uninstall = Candidate { purpose: Purpose::Uninstall, ..candidate(&server, "uninstall") };
+    let uninstall = soon(Leadership::acquire_by(uninstall, clock.clone())).await;
+    soon(uninstall.release(Farewell::Uninstalled)).await;
+    assert_eq!(server.holder(), "");
+    let mut standby = Elector::new(candidate(&server, "standby"), clock);
+    let timeout = Duration::from_secs(30);
+    assert_eq!(standby.attempt(timeout).await.expect("an answer"), Attempt::StandsBack);
+    hands.turn(119);
+    assert_eq!(standby.attempt(timeout).await.expect("an answer"), Attempt::StandsBack);
+    hands.turn(1);
+    assert!(matches!(standby.attempt(timeout).await, Ok(Attempt::Leads { asked_back: false, .. })));
+}
+
+#[tokio::test]
+async fn a_mark_goes_with_the_uninstall_that_does_not_get_the_lease() {
+    let server = Server::default();
+    server.set_holder("leader", 15);
+    let (_, clock) = Hands::new();
+    let uninstall = Candidate { purpose: Purpose::Uninstall, ..candidate(&server, "uninstall") };
+    let mut elector = Elector::new(uninstall.clone(), clock.clone());
+    let timeout = Duration::from_secs(30);
+    assert_eq!(elector.attempt(timeout).await.expect("an answer"), Attempt::HeldBy("leader".into()));
+    let mut standby = Elector::new(candidate(&server, "standby"), clock);
+    assert_eq!(standby.attempt(timeout).await.expect("an answer"), Attempt::StandsBack);
+    let other = Candidate { purpose: Purpose::Uninstall, ..candidate(&server, "another") };
+    soon(Leadership::give_up(other)).await;
+    assert_eq!(standby.attempt(timeout).await.expect("an answer"), Attempt::StandsBack, "it is not that one's");
+    soon(Leadership::give_up(uninstall)).await;
+    assert_eq!(standby.attempt(timeout).await.expect("an answer"), Attempt::HeldBy("leader".into()));
+    assert_eq!(server.holder(), "leader");
 }

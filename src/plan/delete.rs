@@ -104,8 +104,10 @@ fn attempt<'a>(o: &'a Observed, name: &str) -> Option<&'a Intent> {
 }
 
 #[derive(PartialEq, Eq)]
-enum Retention {
+pub enum Retention {
+    /// Token and Secret stay.
     Retain,
+    /// They go.
     Revoke,
     /// The config can't say yet whether it allows it, perhaps because a team has to be looked up.
     Unknown(Option<TeamQuestion>),
@@ -113,7 +115,7 @@ enum Retention {
 
 /// Retain asks for a grant: else a tenant could keep a token that the config's owner wants gone. A config that can't say so at the
 /// moment must not cost the token; its expiry ends the wait.
-fn retention(o: &Observed) -> Retention {
+pub fn retention(o: &Observed) -> Retention {
     if !o.role.spec.retains() {
         return Retention::Revoke;
     }
@@ -135,7 +137,8 @@ fn wait_for_config(o: &Observed) -> Step {
     rested(o, status, due.into_iter().chain([retry]).min())
 }
 
-fn abandon(o: &Observed, status: &TerraformCloudRoleStatus, unproven: &[&Record]) -> Step {
+/// Gives up on these tokens, which may live on: an event names each.
+pub fn abandon(o: &Observed, status: &TerraformCloudRoleStatus, unproven: &[&Record]) -> Step {
     let notes = unproven.iter().map(|r| Note::Abandoned((*r).clone())).collect();
     let given_up = |r: &Record| unproven.iter().any(|u| u.attempt == r.attempt);
     let mut next = status.clone();

@@ -8,7 +8,7 @@ use super::step::{Order, Step, Urgency};
 use super::subject::{self, Subject};
 use super::terms::{self, Lease, Life, Terms};
 use super::{adopt, book, config_not_ready, current, is_finalized, live, renew_at, slot, status, sweep};
-use crate::api::{Intent, Record, RoleReason};
+use crate::api::{Intent, Record, RoleReason, TerraformCloudRoleStatus};
 
 /// Predecessors that may live beside the current token.
 const MAX_PREDECESSORS: usize = 8;
@@ -51,8 +51,9 @@ pub fn plan(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> R
     if !is_finalized(o) {
         return Ok(Some(Step::Finalize));
     }
-    let refused = RoleReason::SecretRefused.as_str();
-    if !o.facts.rehearsed && status(o).is_some_and(|s| s.conditions.iter().any(|c| c.reason == refused)) {
+    let refused = [RoleReason::SecretRefused, RoleReason::MissingPermission].map(RoleReason::as_str);
+    let was_refused = |s: &TerraformCloudRoleStatus| s.conditions.iter().any(|c| refused.contains(&c.reason.as_str()));
+    if !o.facts.rehearsed && status(o).is_some_and(was_refused) {
         return Ok(Some(Step::Rehearse));
     }
     if let Some(step) = slot::prepare(o, subject, terms)? {

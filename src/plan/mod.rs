@@ -9,6 +9,7 @@ pub mod observed;
 pub mod step;
 pub mod subject;
 pub mod terms;
+pub mod uninstall;
 
 pub use book::{layout, time, wishes};
 
@@ -16,6 +17,7 @@ mod adopt;
 mod book;
 mod delete;
 mod mint;
+mod restart;
 mod settle;
 mod slot;
 mod sweep;
@@ -74,6 +76,7 @@ fn is_out_of_reach(kind: TroubleKind, step: &Step) -> bool {
         TroubleKind::SecretRefused => {
             matches!(step, Step::Claim | Step::Issue(_) | Step::Render | Step::Fence | Step::Disown)
         }
+        TroubleKind::Restart => matches!(step, Step::Survey | Step::Restart(_)),
         _ => false,
     }
 }
@@ -150,18 +153,24 @@ fn serve(o: &Observed, grant: &Grant) -> Step {
         Ok(None) => settled(o, &terms),
         Err(verdict) => verdict,
     };
+    // Whatever TFC says meanwhile: the Secret holds the token, and pods wait for it.
+    if let Some(step) = restart::plan(o, &terms, now) {
+        return step;
+    }
     if let Some(step) = settle::plan(o, now) {
         return step;
     }
+    let restarting = restart::waits(o).filter(|_| verdict.state == State::Settled);
     let unproven = settle::unproven(o, now).filter(|_| verdict.state == State::Settled);
     let retry = match &unproven {
+        _ if restarting.is_some() => Some(restart::POLL),
         Some(_) => Some(HIDDEN_RETRY),
         // Another's Secret is not watched: that it went is noticed so.
         None if verdict.state == State::Working || verdict.reason == RoleReason::SecretConflict => Some(WORKING_RETRY),
         // That the holder of a slot went is told by the watch, unless the watch missed it.
         None => (verdict.reason == RoleReason::Conflict).then_some(HIDDEN_RETRY),
     };
-    rest(o, Some(&terms), unproven.as_ref().unwrap_or(&verdict), retry)
+    rest(o, Some(&terms), unproven.as_ref().or(restarting.as_ref()).unwrap_or(&verdict), retry)
 }
 
 /// What TFC hides may be shown later (a team made, a right granted): asked again at this pace.
@@ -305,12 +314,30 @@ fn rest_in_trouble(o: &Observed, terms: Option<&Terms>, trouble: &Trouble) -> St
     rest(o, terms, &trouble_verdict(trouble), Some(trouble.retry_in))
 }
 
+/// The status of a role whose Secret can't be read for want of a permission: nothing is decided, and what was said of its token stays
+/// said. `None` where the records are another's, which are not even looked at.
+pub fn unread(o: &Observed, words: &str) -> Option<TerraformCloudRoleStatus> {
+    if book::disclaimed(o).is_some() {
+        return None;
+    }
+    let mut status = book::base(o);
+    let said = status.conditions.iter().find(|c| c.type_ == "Ready" && c.status == "True");
+    let live = said.and_then(|c| {
+        let reason = RoleReason::ALL.iter().find(|reason| reason.as_str() == c.reason)?;
+        Some(Verdict::settled(*reason, c.message.clone()))
+    });
+    conditions::put(o, &mut status, live, &Verdict::stuck(RoleReason::MissingPermission, words));
+    Some(status)
+}
+
 fn trouble_verdict(trouble: &Trouble) -> Verdict {
     let words = trouble.words.as_str();
     match trouble.kind {
+        _ if trouble.missing_permission => Verdict::stuck(RoleReason::MissingPermission, words),
         TroubleKind::Rejected => Verdict::stuck(RoleReason::Rejected, words),
         TroubleKind::NotPermitted => Verdict::stuck(RoleReason::NotPermitted, words),
         TroubleKind::SecretRefused => Verdict::stuck(RoleReason::SecretRefused, words),
+        TroubleKind::Restart => Verdict::working(RoleReason::Restarting, words),
         TroubleKind::Unauthorized => Verdict::working(RoleReason::ConfigNotReady, words),
         TroubleKind::Limited => Verdict::working(RoleReason::Limited, words),
         TroubleKind::Unreachable | TroubleKind::Ambiguous | TroubleKind::Cluster => {

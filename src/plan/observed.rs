@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::config::{AllowEntry, ResolvedTeam};
-use crate::api::{ConfigReason, Pending, SecretRecord, TerraformCloudRole};
+use crate::api::{ConfigReason, Pending, SecretRecord, TerraformCloudRole, Workload};
 use crate::marker::Installation;
 
 /// One role and all that bears on it, at one moment.
@@ -37,6 +37,8 @@ pub struct Observed {
     pub installation: Installation,
     /// How long a request that got no reply may still land.
     pub settling_time: SignedDuration,
+    /// Workloads that ask for it are restarted with each new token.
+    pub restarts: bool,
     /// A sweep found something at TFC that the records do not explain: it has to be looked at.
     pub swept: bool,
 }
@@ -169,6 +171,8 @@ pub struct Facts {
     pub fenced: bool,
     /// Teams that TFC did not show.
     pub hidden_teams: BTreeSet<String>,
+    /// The workloads that ask to be restarted with this role's tokens. Each Issue forgets them.
+    pub workloads: Option<Vec<Workload>>,
     /// The Secret was let go (deletionPolicy Retain).
     pub disowned: bool,
 }
@@ -179,6 +183,7 @@ impl Facts {
     pub fn forget_at_issue(&mut self) {
         (self.begun, self.claimed, self.value_lost) = (None, false, false);
         (self.slot, self.walk, self.looked_at, self.fenced) = (None, None, None, false);
+        self.workloads = None;
     }
 }
 
@@ -261,6 +266,8 @@ pub struct Trouble {
     pub retry_in: SignedDuration,
     /// It was met on the way to a revocation. Any other leaves the way to those open.
     pub settling: bool,
+    /// RBAC does not grant what was tried: whoever runs the operator has to act.
+    pub missing_permission: bool,
 }
 
 /// What a failure means.
@@ -280,6 +287,8 @@ pub enum TroubleKind {
     Ambiguous,
     /// The API server refuses the Secret for good.
     SecretRefused,
+    /// A workload could not be restarted. Nothing else waits for that.
+    Restart,
     /// The API server could not be asked, or something changed meanwhile.
     Cluster,
 }

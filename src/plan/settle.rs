@@ -7,7 +7,7 @@ use super::observed::{AccountKind, MarkedToken, Observed, Secret, Shown, SlotTok
 use super::step::{Inspection, Note, Revocation, Step, Withdrawal};
 use super::subject::{self, Subject};
 use super::terms::{self, Life, Terms};
-use super::{book, current, renew_at, slot, status, sweep};
+use super::{book, current, renew_at, restart, slot, status, sweep};
 use crate::api::{Intent, Record, RoleReason, Source};
 
 /// What expired by the API server's clock this long ago has expired by any. Where TFC's time is known, that alone counts.
@@ -305,7 +305,8 @@ fn is_due(o: &Observed, predecessor: &Record, now: Timestamp) -> bool {
     let over = predecessor.revoke_at.as_ref().is_none_or(|at| at.0 <= now);
     // A role that goes takes its Secret along, so nobody is left whom an overlap would serve.
     let going = o.role.metadata.deletion_timestamp.is_some();
-    let asked = over || going || book::asked(o).revoke;
+    let incident = book::asked(o).revoke;
+    let asked = (over && !restart::holds(o, predecessor, now)) || going || incident;
     asked
         && landed_at(o, predecessor).is_none_or(|at| at <= now || at > terms::plus(now, o.settling_time))
         && (!is_recorded_in_secret(o, predecessor) || is_put_back(o, predecessor))

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::observed::MarkedToken;
 use super::subject::{Subject, TeamQuestion};
-use crate::api::{Record, SecretRecord, TerraformCloudRoleStatus};
+use crate::api::{Record, SecretRecord, TerraformCloudRoleStatus, Workload};
 
 /// The next step for one role.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,10 @@ pub enum Step {
     Withdraw(Withdrawal),
     /// API server: take the owner reference off the Secret, which stays.
     Disown,
+    /// API server: list the workloads that ask to be restarted with this role's tokens. Changes nothing.
+    Survey,
+    /// API server: stamp one workload's pod template with the token's id, so that its pods are replaced.
+    Restart(Box<Restart>),
     /// API server: give the slot's Lease back and take our finalizer off the role.
     Release(Option<Subject>),
     /// Nothing to do for now.
@@ -101,6 +105,15 @@ pub struct Revocation {
     pub put_back: bool,
 }
 
+/// One workload to be restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// As it was observed.
+    pub workload: Workload,
+    /// TFC's id of the token that stands in the Secret.
+    pub token_id: String,
+}
+
 /// How the credential leaves the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withdrawal {
@@ -150,4 +163,8 @@ pub enum Note {
     Withdrawn(Record),
     /// A token may still live, and the operator gives up on it.
     Abandoned(Record),
+    /// These workloads run with the token in the Secret now.
+    Restarted(String),
+    /// These workloads were restarted, and their rollout is waited for no longer.
+    NotRestarted(String),
 }

@@ -56,6 +56,8 @@ pub struct Setting<'a> {
     pub log: Option<&'a str>,
     /// Replicas elect a leader, by a Lease of 6 s.
     pub elect: bool,
+    /// Flags of the election, where they are not the usual ones.
+    pub election: Option<&'a [&'a str]>,
     /// A control plane of the test's own; without one, the shared one.
     pub bed: Option<&'a Bed>,
     /// The operator serves all namespaces; only on a control plane of the test's own.
@@ -105,6 +107,7 @@ impl Stage {
         config.rate_limit = RateLimit::Off;
         let tfc = Simulator::start(config).expect("the simulator starts");
         let election: &[&str] = match setting.elect {
+            _ if setting.election.is_some() => setting.election.unwrap_or_default(),
             true => &[
                 "--leader-elect-lease-duration=6s",
                 "--leader-elect-renew-deadline=5s",
@@ -160,6 +163,31 @@ impl Stage {
         let mut options = self.options.clone();
         options.env.push(("TFC_TOKEN_OPERATOR_FAILPOINT".into(), failpoint.into()));
         Operator::start(options).expect("the operator starts")
+    }
+
+    /// The operators that start from now on are whoever this kubeconfig says.
+    pub fn act_as(&mut self, kubeconfig: PathBuf) {
+        self.options.kubeconfig = kubeconfig;
+    }
+
+    /// The `uninstall` of this stage's installation, not started yet.
+    pub fn uninstall(&self, flags: &[&str]) -> tokio::process::Command {
+        const SHARED: [&str; 4] = ["--leader-elect-", "--insecure-", "--installation-id=", "--settling-time="];
+        let mut command = tokio::process::Command::new(&self.options.binary);
+        command.env_clear().env("KUBECONFIG", &self.options.kubeconfig).env("POD_NAMESPACE", &self.namespace);
+        command.env("RUST_LOG", "info,tfc_token_operator=debug").kill_on_drop(true);
+        let shared = |flag: &&String| SHARED.iter().any(|start| flag.starts_with(start));
+        command.arg("uninstall").args(self.options.args.iter().filter(shared));
+        command.args(self.options.namespaces.iter().map(|namespace| format!("--namespace={namespace}"))).args(flags);
+        command
+    }
+
+    /// Runs an `uninstall` to its end: its exit code, and all that it said.
+    pub async fn uninstalls(&self, flags: &[&str]) -> (Option<i32>, String) {
+        let output = self.uninstall(flags).output().await.expect("it starts");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        self.holds_no_token("what an uninstall says", &said);
+        (output.status.code(), said)
     }
 
     /// SIGKILL.

@@ -106,6 +106,7 @@ impl Process {
             installation: Installation::new("model"),
             own_namespace: "ops".into(),
             settling_time: SETTLING,
+            rollout_restart: false,
             random,
         };
         let process =

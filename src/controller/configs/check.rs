@@ -8,12 +8,24 @@ use sha2::{Digest, Sha256};
 
 use super::{Kept, PROBE, admin_token, connection};
 use crate::accounts::{ConfigKey, Session};
+use crate::act::World;
 use crate::api::config::{AdminToken, CABundleKind, ResolvedTeam, Server};
 use crate::api::{ConfigReason, TerraformCloudConfig};
+use crate::args::Scope;
 use crate::cluster::ClusterError;
-use crate::controller::Operator;
 use crate::plan::observed::{Account, AccountKind};
 use crate::tfc::{self, Budget, Class, Client, Error, RateCap, TokenValue};
+
+/// What a check is made with.
+#[derive(Clone, Copy)]
+pub struct Checker<'a> {
+    /// The API server, and the accounts at TFC.
+    pub world: &'a World,
+    /// Which addresses a config may name.
+    pub scope: &'a Scope,
+    /// Salt of the digests by which a changed admin token is noticed.
+    pub salt: &'a str,
+}
 
 /// What a check came to.
 pub struct Checked {
@@ -79,42 +91,31 @@ impl Problem {
 /// # Errors
 /// If the API server could not be asked.
 pub async fn check(
-    operator: &Operator,
+    checker: Checker<'_>,
     key: &ConfigKey,
     config: &TerraformCloudConfig,
     before: Option<&Session>,
     kept: &Kept,
 ) -> Result<Checked, ClusterError> {
-    let known_teams = before.map(Session::teams).filter(|teams| !teams.is_empty());
-    let teams = known_teams.unwrap_or_else(|| config.status.clone().unwrap_or_default().teams);
     let host = connection(config, None, true).host().unwrap_or_default();
-    let mut checked = Checked {
-        account: Err(ConfigReason::Unreachable),
-        problem: None,
-        client: None,
-        host,
-        teams,
-        hidden_teams: Vec::new(),
-        fingerprint: None,
-        ask_in: None,
-    };
-    let (token, ca) = match prerequisites(operator, key, config, &checked.host).await? {
+    let mut checked = Checked::of(config, before, host);
+    let (token, ca) = match prerequisites(checker, key, config, &checked.host).await? {
         Ok(found) => found,
         Err(problem) => return Ok(checked.fail(problem)),
     };
-    let fingerprint = fingerprint(operator, config, &token, ca.as_deref());
+    let fingerprint = fingerprint(checker, config, &token, ca.as_deref());
     checked.fingerprint = Some(fingerprint.clone());
     if let (Some(Ok(account)), Some(client)) = (before.map(|b| &b.account), before.and_then(|b| b.client.clone()))
         && kept.confirmed.as_ref() == Some(&fingerprint)
         && !kept.doubted
     {
-        operator.world.accounts.budget(&checked.host, &account.id, cap(config));
+        checker.world.accounts.budget(&checked.host, &account.id, cap(config));
         checked.account = Ok(Confirmed { observed: account.clone(), details: None });
         checked.client = Some(client.clone());
         resolve_allowed(&client, config, &mut checked).await;
         return Ok(checked);
     }
-    let accounts = &operator.world.accounts;
+    let accounts = &checker.world.accounts;
     let named = config.status.as_ref().and_then(|s| s.account.as_ref()).map(|account| account.id.clone());
     let probed = named.unwrap_or_else(|| format!("{}/{}", key.0, key.1));
     if let Some((failed, problem)) = &kept.failed
@@ -128,8 +129,8 @@ pub async fn check(
         }
     }
     let clock = accounts.clock(&checked.host);
-    let observer = Arc::new(operator.world.metrics.clone());
-    let wanted = connection(config, ca, operator.settings.insecure_allow_http);
+    let observer = Arc::new(checker.world.metrics.clone());
+    let wanted = connection(config, ca, checker.scope.insecure_allow_http);
     let client = match Client::new(&wanted, token, Arc::new(Budget::new(cap(config))), clock, observer) {
         Ok(client) => client,
         Err(error) => {
@@ -172,6 +173,28 @@ pub async fn check(
 }
 
 impl Checked {
+    /// A check that could not be made for want of a permission.
+    pub fn missing_permission(config: &TerraformCloudConfig, before: Option<&Session>, words: &str) -> Self {
+        let host = connection(config, None, true).host().unwrap_or_default();
+        let mut checked = Self::of(config, before, host);
+        checked.client = before.and_then(|before| before.client.clone());
+        checked.fail(Problem::new(ConfigReason::MissingPermission, words))
+    }
+
+    fn of(config: &TerraformCloudConfig, before: Option<&Session>, host: String) -> Self {
+        let known_teams = before.map(Session::teams).filter(|teams| !teams.is_empty());
+        Checked {
+            account: Err(ConfigReason::Unreachable),
+            problem: None,
+            client: None,
+            host,
+            teams: known_teams.unwrap_or_else(|| config.status.clone().unwrap_or_default().teams),
+            hidden_teams: Vec::new(),
+            fingerprint: None,
+            ask_in: None,
+        }
+    }
+
     fn fail(mut self, problem: Problem) -> Self {
         self.account = Err(problem.reason);
         self.problem = Some(problem);
@@ -181,12 +204,12 @@ impl Checked {
 
 /// The token and the CA bundle, or what is missing.
 async fn prerequisites(
-    operator: &Operator,
+    checker: Checker<'_>,
     (namespace, _): &ConfigKey,
     config: &TerraformCloudConfig,
     host: &str,
 ) -> Result<Result<(TokenValue, Option<Vec<u8>>), Problem>, ClusterError> {
-    let settings = &operator.settings;
+    let settings = checker.scope;
     if !settings.allowed_addresses.permits(host) {
         let message = format!(
             "--allowed-addresses of the operator does not allow {host}: use another address, or ask who runs the operator to allow it"
@@ -199,7 +222,7 @@ async fn prerequisites(
     }
     let reference = &config.spec.token_secret_ref;
     let (name, key) = (&reference.name, &reference.key);
-    let Some(secret) = operator.world.cluster.secret_value(namespace, name).await? else {
+    let Some(secret) = checker.world.cluster.secret_value(namespace, name).await? else {
         let message = format!(
             "Secret {name} does not exist in namespace {namespace}: create it with the admin token under key {key}"
         );
@@ -225,11 +248,11 @@ async fn prerequisites(
         Some(ca) => {
             let found = match ca.kind {
                 CABundleKind::ConfigMap => {
-                    let text = operator.world.cluster.config_map_key(namespace, &ca.name, &ca.key).await?;
+                    let text = checker.world.cluster.config_map_key(namespace, &ca.name, &ca.key).await?;
                     text.map(String::into_bytes)
                 }
                 CABundleKind::Secret => {
-                    let secret = operator.world.cluster.secret_value(namespace, &ca.name).await?;
+                    let secret = checker.world.cluster.secret_value(namespace, &ca.name).await?;
                     secret.and_then(|secret| secret.get(&ca.key)).map(|bytes| bytes.to_vec())
                 }
                 CABundleKind::Unknown => None,
@@ -256,7 +279,7 @@ fn cap(config: &TerraformCloudConfig) -> Option<RateCap> {
 }
 
 fn fingerprint(
-    operator: &Operator,
+    checker: Checker<'_>,
     config: &TerraformCloudConfig,
     token: &TokenValue,
     ca: Option<&[u8]>,
@@ -266,7 +289,7 @@ fn fingerprint(
         hash.update(part);
         hash.update([0]);
     }
-    hash.update(token.digest(&operator.salt).as_bytes());
+    hash.update(token.digest(checker.salt).as_bytes());
     Fingerprint(data_encoding::BASE32_NOPAD.encode(&hash.finalize()))
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use tracing::{info, warn};
 
-use crate::api::SecretRecord;
 use crate::api::names::ANNOTATION_RECORD;
+use crate::api::{SecretRecord, TerraformCloudRole};
 use crate::cluster::ClusterError;
 use crate::controller::Operator;
 use crate::marker::role_hash;
@@ -15,7 +15,7 @@ use crate::walks::Marked;
 /// Revokes those whose role the API server does not have, and that no Secret holds, both by lists that are later than the walk.
 /// An operator of some namespaces can't tell that a role is nowhere, and leaves them to their expiry.
 pub async fn revoke(operator: &Operator, client: &Client, orphans: &[Marked]) {
-    if !operator.settings.namespaces.is_empty() {
+    if !operator.settings.scope.namespaces.is_empty() {
         info!(tokens = orphans.len(), "tokens of roles that this operator does not serve are left to their expiry");
         return;
     }
@@ -41,7 +41,7 @@ pub async fn revoke(operator: &Operator, client: &Client, orphans: &[Marked]) {
 async fn nobodys<'a>(operator: &Operator, orphans: &'a [Marked]) -> Result<Vec<&'a Marked>, ClusterError> {
     let cluster = &operator.world.cluster;
     let mut roles = HashSet::new();
-    cluster.visit_roles(|meta| roles.extend(meta.uid.as_deref().map(role_hash))).await?;
+    cluster.visit_kind::<TerraformCloudRole>(None, |meta| roles.extend(meta.uid.as_deref().map(role_hash))).await?;
     let suspects: HashSet<&str> = orphans.iter().map(|token| token.attempt.as_str()).collect();
     let mut held = HashSet::new();
     cluster

@@ -82,6 +82,7 @@ pub fn role() -> Build {
         nonce: Nonce { attempt: "new".into(), seconds: 42 },
         installation: Installation::new("test"),
         settling_time: secs(2 * MINUTE),
+        restarts: false,
         swept: false,
     };
     Build { o, now: 0 }.user("user-1")
@@ -269,7 +270,8 @@ impl Build {
     }
 
     pub fn trouble(mut self, kind: TroubleKind) -> Self {
-        self.o.trouble = Some(Trouble { kind, words: "TFC said so".into(), retry_in: secs(30), settling: false });
+        let words = "TFC said so".into();
+        self.o.trouble = Some(Trouble { kind, words, retry_in: secs(30), settling: false, missing_permission: false });
         self
     }
 

@@ -8,13 +8,14 @@ mod conditions;
 mod deletion;
 mod expire;
 mod issue;
+mod restart;
 mod rotate;
 mod settle;
 mod slots;
 mod suspend;
 mod sweep;
-
 mod terms;
 mod trust;
+mod uninstall;
 mod wake;
 mod world;

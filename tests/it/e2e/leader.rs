@@ -59,6 +59,54 @@ async fn a_leader_that_stops_hands_over_at_once() {
 }
 
 #[tokio::test]
+async fn a_leader_that_stops_waits_for_the_reply_in_flight_and_hands_over_right_after_it() {
+    // Whoever waited for the next try, or for the Lease's end, would come too late.
+    let patient = [
+        "--leader-elect-lease-duration=900s",
+        "--leader-elect-renew-deadline=800s",
+        "--leader-elect-retry-period=700s",
+    ];
+    let mut stage = Stage::bare_with(Setting { elect: true, election: Some(&patient), ..Setting::default() }).await;
+    stage.start().await;
+    leads(stage.operator.as_ref().expect("it runs")).await;
+    let second = stage.replica().await;
+    stage.config("tfc", json!({})).await;
+    let gate = Gate::new();
+    let held =
+        stage.tfc.fault(When::post("/users/*/authentication-tokens").once(), Fault::DelayAfter(Wait::from(&gate)));
+    stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;
+    held.reached(1).await;
+    let first = stage.operator.as_mut().expect("it runs");
+    first.signal(Signal::TERM).expect("it can be told");
+    wait_until("it to know", SOON, async || {
+        first.logs().is_ok_and(|log| log.contains("asked to end")).then_some(()).ok_or("it does not")
+    })
+    .await;
+    gate.open();
+    leads(&second).await;
+    says(&second, "ok: leading").await;
+    let first = stage.operator.as_mut().expect("it ran");
+    wait_until("it to end", SOON, async || first.exit_status().map(|status| assert!(status.success()))).await;
+    stage.issued("shop").await;
+    assert_eq!(stage.tfc.minted().len(), 1, "what was in flight reached its Secret");
+}
+
+async fn says(operator: &Operator, words: &str) {
+    wait_until(&format!("/readyz to say {words}"), SOON, async || {
+        let said = operator.readyz().await.map_err(|error| error.to_string())?;
+        if said == words { Ok(()) } else { Err(said) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_standby_is_ready_and_says_that_it_stands_by() {
+    let (stage, second) = two().await;
+    says(stage.operator.as_ref().expect("it runs"), "ok: leading").await;
+    says(&second, "ok: standing by").await;
+}
+
+#[tokio::test]
 async fn a_leader_that_is_killed_is_followed_when_its_lease_runs_out() {
     let (mut stage, second) = two().await;
     let gate = Gate::new();

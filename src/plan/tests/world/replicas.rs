@@ -351,7 +351,8 @@ impl World {
         let round = self.hands[hand].round();
         let (retry_in, settling) = (secs(RETRY), round.settles);
         round.failed = true;
-        round.trouble = Some(Trouble { kind, words: "it said so".into(), retry_in, settling });
+        round.trouble =
+            Some(Trouble { kind, words: "it said so".into(), retry_in, settling, missing_permission: false });
         After::Plan
     }
 
