@@ -171,6 +171,15 @@ impl Leadership {
         Leadership(Some(Arc::new(Elected { state, released: AtomicBool::new(false), ask_release, asked_back, clock })))
     }
 
+    /// Takes a candidate's mark off the Lease, for which it does not wait any longer. What fails here is logged only: the mark then ends by
+    /// itself.
+    pub async fn give_up(candidate: Candidate) {
+        let mut elector = Elector::new(candidate, Arc::new(BootInstant::now));
+        if let Err(error) = elector.unmark(HANDOVER).await {
+            tracing::warn!("the mark on the Lease {LEASE_NAME} stays, and ends by itself: {error}");
+        }
+    }
+
     /// Whether this process leads at this moment.
     pub fn is_leader(&self) -> bool {
         self.remaining().is_some()

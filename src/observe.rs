@@ -58,6 +58,8 @@ pub struct Namespace {
     pub going: bool,
     /// Its labels; `None` where the operator may not read them.
     pub labels: Option<BTreeMap<String, String>>,
+    /// The operator may not read namespaces at all.
+    pub hidden: bool,
 }
 
 impl Round {
@@ -141,6 +143,7 @@ impl Round {
             role: self.role.clone(),
             namespace_going: self.namespace.going,
             namespace_labels: self.namespace.labels.clone(),
+            namespaces_hidden: self.namespace.hidden,
             config: session.map(|session| session.observed(&self.role.config_key())),
             secret: self.secret.clone(),
             facts: self.facts.clone(),

@@ -140,7 +140,7 @@ reasons! {
         InvalidCABundle: "False",
             "The CA bundle is missing, or is none.",
             "Put certificates in PEM under the key that `caBundleRef` names.";
-        MissingPermission: "False",
+        MissingPermission: "True where it hinders entries of `allow` alone, else False",
             "The operator may not do what it has to do for this config; the message names verb, resource and namespace.",
             "Grant it: the message names the chart's value that does.";
         AddressNotAllowed: "False",

@@ -17,8 +17,9 @@ const PAGE: u32 = 250;
 struct Page {
     #[serde(default)]
     metadata: PageMeta,
+    /// Null where there is none.
     #[serde(default)]
-    items: Vec<SecretMeta>,
+    items: Option<Vec<SecretMeta>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -53,7 +54,7 @@ impl Cluster {
             };
             let page: Page =
                 self.call(Call::new(Method::GET, path.to_owned()).query(&query).metadata_only().list()).await?;
-            page.items.into_iter().for_each(|item| visit(item.metadata));
+            page.items.into_iter().flatten().for_each(|item| visit(item.metadata));
             // The API server makes it URL-safe base64.
             next = page.metadata.next;
             if next.is_empty() {

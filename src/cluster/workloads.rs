@@ -19,7 +19,7 @@ struct Page {
     #[serde(default)]
     metadata: PageMeta,
     #[serde(default)]
-    items: Vec<Object>,
+    items: Option<Vec<Object>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -101,7 +101,7 @@ impl Cluster {
                     let annotations = object.metadata.annotations.as_ref();
                     annotations.and_then(|a| a.get(ANNOTATION_RESTART_FOR)).is_some_and(|named| named == role)
                 };
-                found.extend(page.items.into_iter().filter(asks).map(|object| workload(kind, object)));
+                found.extend(page.items.into_iter().flatten().filter(asks).map(|object| workload(kind, object)));
                 next = page.metadata.next;
                 if next.is_empty() {
                     break;

@@ -318,7 +318,8 @@ async fn write_status(
     holders: &[String],
 ) -> Result<(), ClusterError> {
     let before = config.status.clone().unwrap_or_default();
-    let status = verdict::status(config, checked, holders, jiff::Timestamp::now());
+    let hidden = operator.namespaces.are_hidden();
+    let status = verdict::status(config, checked, holders, hidden, jiff::Timestamp::now());
     if status == before {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! Labels of namespaces, and which of them are being deleted.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::StreamExt;
@@ -18,13 +19,20 @@ use crate::observe;
 #[derive(Clone, Default)]
 pub struct Namespaces {
     known: Arc<RwLock<HashMap<String, observe::Namespace>>>,
+    hidden: Arc<AtomicBool>,
     ready: Arc<Notify>,
 }
 
 impl Namespaces {
     /// What is known of a namespace; nothing where the operator may not read it.
     pub fn get(&self, name: &str) -> observe::Namespace {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default()
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        known.unwrap_or_else(|| observe::Namespace { hidden: self.are_hidden(), ..observe::Namespace::default() })
+    }
+
+    /// The operator may not read them.
+    pub fn are_hidden(&self) -> bool {
+        self.hidden.load(Ordering::Relaxed)
     }
 
     /// Resolves once all are known, or it turned out that they can't be.
@@ -32,8 +40,9 @@ impl Namespaces {
         self.ready.notified().await;
     }
 
-    /// Keeps up with the namespaces, and tells `changed` of each that has other labels or goes. With `only`, of those alone.
-    pub async fn watch(self, client: kube::Client, only: Vec<String>, changed: impl Fn(&str)) {
+    /// Keeps up with the namespaces, and tells `changed` of each that has other labels or goes, and `shown` when they may be read
+    /// after all. With `only`, of those alone.
+    pub async fn watch(self, client: kube::Client, only: Vec<String>, changed: impl Fn(&str), shown: impl Fn()) {
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
         let selectors: Vec<watcher::Config> = if only.is_empty() {
             vec![watching()]
@@ -53,6 +62,9 @@ impl Namespaces {
                 }
                 Ok(watcher::Event::Init) => {}
                 Ok(watcher::Event::InitDone) => {
+                    if self.hidden.swap(false, Ordering::Relaxed) {
+                        shown();
+                    }
                     waiting = waiting.saturating_sub(1);
                     if waiting == 0 {
                         self.ready.notify_one();
@@ -61,10 +73,11 @@ impl Namespaces {
                 Err(error) => {
                     // Anything else than a refusal passes; until then nothing is decided on labels that are not known.
                     if is_forbidden(&error) {
+                        self.hidden.store(true, Ordering::Relaxed);
                         self.ready.notify_one();
                     }
                     if !std::mem::replace(&mut warned, true) {
-                        warn!(%error, "namespaces can't be read: entries of spec.allow with a Selector admit nobody (the chart grants get, list and watch on namespaces by namespaceLabels)");
+                        warn!(%error, "namespaces can't be read: entries of spec.allow with from: Selector or All admit nobody (the chart grants list and watch on namespaces by namespaceLabels)");
                     }
                 }
             }
@@ -76,6 +89,7 @@ impl Namespaces {
         let new = observe::Namespace {
             going: object.metadata.deletion_timestamp.is_some(),
             labels: Some(object.metadata.labels.unwrap_or_default()),
+            hidden: false,
         };
         let old = self.known.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), new.clone());
         if old.as_ref() != Some(&new) {

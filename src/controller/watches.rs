@@ -81,11 +81,13 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
         wakes,
     });
     show_roles(&operator);
-    let told = operator.clone();
-    let watch_places =
-        places.clone().watch(client.clone(), operator.settings.scope.namespaces.clone(), move |namespace| {
-            told.wake_roles_in(namespace);
-        });
+    let (told, shown) = (operator.clone(), operator.clone());
+    let watch_places = places.clone().watch(
+        client.clone(),
+        operator.settings.scope.namespaces.clone(),
+        move |namespace| told.wake_roles_in(namespace),
+        move || shown.world.accounts.keys().iter().for_each(|config| shown.configs.wake(config)),
+    );
     let mut helpers = vec![
         tokio::spawn(watch_places),
         tokio::spawn(told_of_roles(operator.clone(), told_news)),

@@ -110,6 +110,28 @@ impl Elector {
         bounded(timeout, self.clear(farewell)).await
     }
 
+    /// Takes this candidate's mark off, and the holder where it is this candidate, in at most `timeout`.
+    pub(super) async fn unmark(&mut self, timeout: Duration) -> Result<(), LeaseError> {
+        bounded(timeout, async {
+            loop {
+                self.read().await?;
+                let Some(mut lease) = self.lease.clone() else { return Ok(()) };
+                if mark::by(&lease.metadata).as_deref() != Some(self.identity()) {
+                    return Ok(());
+                }
+                if self.holder() == self.candidate.identity {
+                    lease = self.cleared(Farewell::GivenUp);
+                }
+                mark::set(&mut lease.metadata, None);
+                match self.write(lease).await {
+                    Err(LeaseError::Conflict) => {}
+                    other => return other,
+                }
+            }
+        })
+        .await
+    }
+
     async fn try_once(&mut self) -> Result<Attempt, LeaseError> {
         if self.stale {
             self.read().await?;

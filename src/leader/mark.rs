@@ -32,6 +32,12 @@ pub fn read(meta: &ObjectMeta) -> Option<Duration> {
     Some(said.map_or(WORKING, |mark| Duration::from_secs(mark.stand_back_seconds)).min(LONGEST))
 }
 
+/// Whose mark it is.
+pub fn by(meta: &ObjectMeta) -> Option<String> {
+    let text = meta.annotations.as_ref()?.get(ANNOTATION_UNINSTALL)?;
+    serde_json::from_str::<Mark>(text).ok().map(|mark| mark.by)
+}
+
 /// Puts a mark on, or takes it off.
 pub fn set(meta: &mut ObjectMeta, mark: Option<Mark>) {
     match mark.and_then(|mark| serde_json::to_string(&mark).ok()) {

@@ -328,3 +328,22 @@ async fn after_an_uninstall_that_is_done_replicas_stand_back_until_nobody_can_re
     hands.turn(1);
     assert!(matches!(standby.attempt(timeout).await, Ok(Attempt::Leads { asked_back: false, .. })));
 }
+
+#[tokio::test]
+async fn a_mark_goes_with_the_uninstall_that_does_not_get_the_lease() {
+    let server = Server::default();
+    server.set_holder("leader", 15);
+    let (_, clock) = Hands::new();
+    let uninstall = Candidate { purpose: Purpose::Uninstall, ..candidate(&server, "uninstall") };
+    let mut elector = Elector::new(uninstall.clone(), clock.clone());
+    let timeout = Duration::from_secs(30);
+    assert_eq!(elector.attempt(timeout).await.expect("an answer"), Attempt::HeldBy("leader".into()));
+    let mut standby = Elector::new(candidate(&server, "standby"), clock);
+    assert_eq!(standby.attempt(timeout).await.expect("an answer"), Attempt::StandsBack);
+    let other = Candidate { purpose: Purpose::Uninstall, ..candidate(&server, "another") };
+    soon(Leadership::give_up(other)).await;
+    assert_eq!(standby.attempt(timeout).await.expect("an answer"), Attempt::StandsBack, "it is not that one's");
+    soon(Leadership::give_up(uninstall)).await;
+    assert_eq!(standby.attempt(timeout).await.expect("an answer"), Attempt::HeldBy("leader".into()));
+    assert_eq!(server.holder(), "leader");
+}

@@ -92,7 +92,7 @@ fn role_namespace(o: &Observed) -> &str {
 fn namespace_matches(o: &Observed, config: &Config, allowed: Option<&AllowedNamespaces>) -> bool {
     match allowed.map(|a| a.from).unwrap_or_default() {
         From::Same => role_namespace(o) == config.namespace,
-        From::All => true,
+        From::All => !o.namespaces_hidden,
         From::Selector => {
             let (Some(selector), Some(labels)) = (allowed.and_then(|a| a.selector.as_ref()), &o.namespace_labels)
             else {

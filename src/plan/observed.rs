@@ -17,6 +17,8 @@ pub struct Observed {
     pub namespace_going: bool,
     /// Labels of its namespace; `None` where the operator may not read them.
     pub namespace_labels: Option<BTreeMap<String, String>>,
+    /// The operator may not read namespaces at all: entries that look beyond the config's own admit nobody.
+    pub namespaces_hidden: bool,
     /// The config that it names.
     pub config: Option<Config>,
     /// The Secret that it names, as the API server holds it.

@@ -100,10 +100,17 @@ pub async fn run(settings: UninstallSettings, shutdown: Shutdown) -> Result<Outc
     .await?;
     info!(identity = place.identity, namespace = place.namespace, "taking the Lease");
     let candidate = place.candidate(settings.timing, Purpose::Uninstall, |_| ());
-    let leadership = tokio::select! {
-        leadership = Leadership::acquire(candidate) => leadership,
-        () = tokio::time::sleep(settings.timeout) => return Err(UninstallError::NoLease),
-        () = shutdown.requested() => return Err(UninstallError::Interrupted),
+    let acquired = tokio::select! {
+        leadership = Leadership::acquire(candidate.clone()) => Ok(leadership),
+        () = tokio::time::sleep(settings.timeout) => Err(UninstallError::NoLease),
+        () = shutdown.requested() => Err(UninstallError::Interrupted),
+    };
+    let leadership = match acquired {
+        Ok(leadership) => leadership,
+        Err(error) => {
+            Leadership::give_up(candidate).await;
+            return Err(error);
+        }
     };
     let world = place.world(leadership.clone(), installation, Metrics::new(), settings.scope.settling_time, false);
     let late = settings.timeout + OVERTIME;
@@ -213,6 +220,7 @@ impl Uninstall {
             |meta| Namespace {
                 going: meta.deletion_timestamp.is_some(),
                 labels: Some(meta.labels.unwrap_or_default()),
+                hidden: false,
             },
         );
         known.insert(name.to_owned(), found.clone());

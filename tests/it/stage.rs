@@ -153,9 +153,9 @@ impl Stage {
         self.options.namespaces = Vec::new();
     }
 
-    /// Starts an operator that may never be ready.
-    pub fn launch(&mut self) {
-        self.operator = Some(Operator::start(self.options.clone()).expect("the operator starts"));
+    /// Starts one more operator, which may never be ready.
+    pub fn launched(&self) -> Operator {
+        Operator::start(self.options.clone()).expect("the operator starts")
     }
 
     /// Starts the operator, or another one after a kill.

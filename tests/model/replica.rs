@@ -218,7 +218,7 @@ impl Replica {
         self.round = Some(Box::pin(async move {
             let going = process.namespace_going.load(Ordering::Relaxed);
             let labels = Some(Default::default());
-            let namespace = |_: &str| Namespace { going, labels: Option::clone(&labels) };
+            let namespace = |_: &str| Namespace { going, labels: Option::clone(&labels), hidden: false };
             let host = Host { world: &process.world, memory: &process.memory, namespace: &namespace, doubt: &|_| () };
             serve(&slim, host).await
         }));

@@ -62,6 +62,11 @@ uses every one of them.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [get, create, update, delete]
+# The leader's: whoever waits for it is told when it is handed over.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [tfc-token-operator]
+  verbs: [watch]
 {{- end -}}
 
 {{/* What `tfc-token-operator uninstall` may do in each namespace that is served. It runs once, before the release goes. */}}
@@ -70,7 +75,7 @@ uses every one of them.
   resources: [terraformcloudconfigs, terraformcloudroles]
   verbs: [get, list, patch]
 - apiGroups: [terraformcloud.dev]
-  resources: [terraformcloudconfigs/status, terraformcloudroles/status]
+  resources: [terraformcloudroles/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
@@ -81,4 +86,23 @@ uses every one of them.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- end -}}
+
+{{/* Of namespaces, which no Role can grant. */}}
+{{- define "tfc-token-operator.uninstallNamespaceRules" -}}
+{{- if and .Values.namespaceLabels .Values.watchNamespaces }}
+# namespaceLabels: whether a config's `allow` lets a role keep its token.
+- apiGroups: [""]
+  resources: [namespaces]
+  resourceNames: {{ toJson .Values.watchNamespaces }}
+  verbs: [get]
+{{- else if .Values.namespaceLabels }}
+# namespaceLabels: whether a config's `allow` lets a role keep its token.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{- end }}
+{{- if not .Values.installationID }}
+{{ include "tfc-token-operator.installationRules" . }}
+{{- end }}
 {{- end -}}

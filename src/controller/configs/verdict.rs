@@ -4,11 +4,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::check::Checked;
-use crate::api::config::{Account, TerraformCloudConfigStatus};
+use crate::api::config::{Account, From, TerraformCloudConfigStatus};
 use crate::api::{Condition, ConfigReason, Kind, TerraformCloudConfig, merge_conditions};
 use crate::cluster::Severity;
 use crate::plan::observed::AccountKind;
 
+/// What an operator without the right to read namespaces says of a config that is for more than its own.
+const NAMESPACES_HIDDEN: &str = "entries of spec.allow with from: Selector or All admit nobody: the operator may not list \
+     namespaces; grant it to its ServiceAccount (the chart does by namespaceLabels)";
 /// Holders that a message names.
 const NAMED: usize = 5;
 
@@ -17,6 +20,7 @@ pub fn status(
     config: &TerraformCloudConfig,
     checked: &Checked,
     holders: &[String],
+    namespaces_hidden: bool,
     now: Timestamp,
 ) -> TerraformCloudConfigStatus {
     let mut status = config.status.clone().unwrap_or_default();
@@ -38,6 +42,9 @@ pub fn status(
                 message = format!("{message}, but shows no team {names}: that entry of spec.allow admits nobody");
             }
             conditions.push(condition("Ready", "True", ConfigReason::Authenticated, &message));
+            if namespaces_hidden && looks_beyond_its_own(config) {
+                conditions.push(condition("Stalled", "True", ConfigReason::MissingPermission, NAMESPACES_HIDDEN));
+            }
             if let Some(details) = &confirmed.details {
                 status.account = Some(account(&confirmed.observed.id, &details.name, &confirmed.observed.kind));
                 status.token = Some(details.token.clone());
@@ -67,6 +74,12 @@ pub fn status(
     status
 }
 
+/// Whether an entry of `allow` is for other namespaces than the config's own.
+fn looks_beyond_its_own(config: &TerraformCloudConfig) -> bool {
+    let entries = config.spec.allow.iter().flatten();
+    entries.filter_map(|entry| entry.namespaces.as_ref()).any(|namespaces| namespaces.from != From::Same)
+}
+
 /// What a person would want to know of the difference: severity, reason, words.
 pub fn news(
     before: &TerraformCloudConfigStatus,
@@ -81,6 +94,14 @@ pub fn news(
         let severity = if ready.status == "True" { Severity::Normal } else { Severity::Warning };
         let known = ConfigReason::ALL.iter().map(|r| r.as_str()).find(|r| *r == ready.reason);
         news.push((severity, known.unwrap_or("Checked"), ready.message.clone()));
+    }
+    let hindered = |status: &TerraformCloudConfigStatus| {
+        let stalled = Condition::find(&status.conditions, "Stalled")?.clone();
+        let missing = ConfigReason::MissingPermission.as_str();
+        (reason(status).as_deref() != Some(missing) && stalled.reason == missing).then_some(stalled.message)
+    };
+    if let Some(words) = hindered(after).filter(|_| hindered(before).is_none()) {
+        news.push((Severity::Warning, ConfigReason::MissingPermission.as_str(), words));
     }
     if let (Some(was), Some(is)) = (&before.account, &after.account)
         && was.id != is.id

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement;
 
 use super::build::*;
-use crate::api::config::AllowEntry;
+use crate::api::config::{AllowEntry, AllowedNamespaces, From};
 use crate::plan::admission::{Admission, admit};
 use crate::plan::observed::AccountKind;
 use crate::plan::step::{Step, Withdrawal};
@@ -141,6 +141,12 @@ fn namespaces_match_as_kubernetes_selects() {
         role.o.namespace_labels = None;
         assert_eq!(verdict(&role), Is::Refused, "labels that may not be read match nothing");
     }
+    let mut all = users(&["me"]);
+    all.namespaces = Some(AllowedNamespaces { from: From::All, selector: None });
+    let mut role_of_any = role().allow(&[all]);
+    assert_eq!(verdict(&role_of_any), Is::Admitted, "All is every namespace");
+    (role_of_any.o.namespace_labels, role_of_any.o.namespaces_hidden) = (None, true);
+    assert_eq!(verdict(&role_of_any), Is::Refused, "but none where namespaces may not be read");
     let same = AllowEntry { namespaces: None, ..users(&["me"]) };
     assert_eq!(verdict(&role().allow(std::slice::from_ref(&same))), Is::Admitted, "Same is the default");
     assert_eq!(verdict(&role().config(|c| c.namespace = "platform".into()).allow(&[same])), Is::Refused);

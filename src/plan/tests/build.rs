@@ -72,6 +72,7 @@ pub fn role() -> Build {
         role,
         namespace_going: false,
         namespace_labels: Some(BTreeMap::new()),
+        namespaces_hidden: false,
         config: Some(config),
         secret: Secret::Absent,
         facts: Facts::default(),

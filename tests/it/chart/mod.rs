@@ -2,9 +2,11 @@
 
 mod accepted;
 mod generated;
+mod granted;
 mod helm;
 mod release;
 mod rendered;
 mod rights;
 mod schema;
 mod trial;
+mod uninstall;

@@ -269,6 +269,7 @@ fn people_get_roles_by_edit_and_configs_by_admin_and_a_status_by_none() {
 fn the_uninstallation_is_a_hook_that_serves_what_the_operator_serves() {
     let rendered = render(&json!({
         "watchNamespaces": ["a"],
+        "namespaceLabels": false,
         "installationID": "prod",
         "uninstall": {"policy": "Release", "timeout": "2m", "allowUnproven": true, "extraArgs": ["--settling-time=1m"]},
     }));
@@ -292,6 +293,13 @@ fn the_uninstallation_is_a_hook_that_serves_what_the_operator_serves() {
         .map(|binding| binding["metadata"]["namespace"].as_str().expect("one"))
         .collect();
     assert_eq!(bound, BTreeSet::from(["a", NAMESPACE]));
+}
+
+#[test]
+fn without_roles_of_its_own_the_uninstallation_runs_as_the_operators_account() {
+    let rendered = render(&json!({"rbac": {"create": false}, "serviceAccount": {"create": false, "name": "mine"}}));
+    assert_eq!(rendered.one("Job")["spec"]["template"]["spec"]["serviceAccountName"], "mine");
+    assert!(!rendered.has("ServiceAccount") && !rendered.has("Role") && !rendered.has("ClusterRoleBinding"));
 }
 
 #[test]

@@ -1,55 +1,31 @@
 //! The operator runs under exactly the chart's rules: it uses each of them, asks for nothing else, and misses each that is gone.
 
-use std::collections::BTreeSet;
-
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use tfc_harness::wait_until;
+use tfc_token_operator::api::Condition;
 
+use super::granted::{Asked, Right, all_used, rights_of, rules};
 use super::helm::{Helm, Rendered, args};
 use crate::bed::Bed;
 use crate::e2e::leader::leads;
 use crate::objects::apply;
 use crate::stage::{SOON, Setting, Stage};
 
-/// A verb on a resource, perhaps on one name alone: what a rule grants, and what a request needs.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Right {
-    group: String,
-    /// With its subresource.
-    resource: String,
-    verb: String,
-    /// None: any.
-    name: Option<String>,
-}
-
-/// What a rule of a Role grants.
-fn rights_of(rule: &Value) -> BTreeSet<Right> {
-    let list = |key: &str| -> Vec<String> { serde_json::from_value(rule[key].clone()).unwrap_or_default() };
-    let names: Vec<Option<String>> = match list("resourceNames") {
-        all if all.is_empty() => vec![None],
-        some => some.into_iter().map(Some).collect(),
-    };
-    let mut rights = BTreeSet::new();
-    for group in list("apiGroups") {
-        for resource in list("resources") {
-            for verb in list("verbs") {
-                rights.extend(names.iter().map(|name| Right {
-                    group: group.clone(),
-                    resource: resource.clone(),
-                    verb: verb.clone(),
-                    name: name.clone(),
-                }));
-            }
-        }
+/// Of no pods, and to be restarted with each token of the role `shop`.
+fn workload(kind: &str, namespace: &str) -> Value {
+    let pod = json!({"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "none"}]}});
+    let mut workload = json!({
+        "apiVersion": "apps/v1", "kind": kind,
+        "metadata": {"name": "reads", "namespace": namespace, "annotations": {"terraformcloud.dev/restart-for": "shop"}},
+        "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": pod},
+    });
+    match kind {
+        "Deployment" => workload["spec"]["replicas"] = json!(0),
+        "StatefulSet" => (workload["spec"]["replicas"], workload["spec"]["serviceName"]) = (json!(0), json!("reads")),
+        _ => {}
     }
-    rights
-}
-
-/// All rules of the rendering's roles.
-fn rules(rendered: &Rendered) -> Vec<&Value> {
-    let roles = rendered.of("ClusterRole").chain(rendered.of("Role"));
-    roles.flat_map(|role| role["rules"].as_array().expect("rules")).collect()
+    workload
 }
 
 /// What the operator serves.
@@ -71,10 +47,22 @@ struct Deployed<'a> {
 
 impl<'a> Deployed<'a> {
     async fn new(bed: &'a Bed, scope: Scope, change: impl Fn(&mut Rendered)) -> Deployed<'a> {
+        Deployed::with(bed, scope, json!({}), change).await
+    }
+
+    /// The same with further values.
+    async fn with(bed: &'a Bed, scope: Scope, further: Value, change: impl Fn(&mut Rendered)) -> Deployed<'a> {
         let tenant = scope == Scope::All;
         let mut stage =
             Stage::bare_with(Setting { bed: Some(bed), everywhere: true, tenant, ..Setting::default() }).await;
-        let mut values = json!({"crds": {"enabled": false}, "rbac": {"aggregateClusterRoles": false}});
+        let mut values = json!({
+            "crds": {"enabled": false},
+            "rbac": {"aggregateClusterRoles": false},
+            "rolloutRestart": {"enabled": true},
+        });
+        for (key, value) in further.as_object().into_iter().flatten() {
+            values[key] = value.clone();
+        }
         if scope == Scope::One {
             values["watchNamespaces"] = json!([stage.namespace]);
         }
@@ -98,23 +86,9 @@ impl<'a> Deployed<'a> {
         Deployed { bed, stage, rendered, user }
     }
 
-    /// What the operator asked for so far, and what of it was refused.
-    fn asked(&self) -> (BTreeSet<Right>, BTreeSet<Right>) {
-        let (mut asked, mut refused) = (BTreeSet::new(), BTreeSet::new());
-        let events = self.bed.audit_events().expect("the audit log");
-        for event in events.into_iter().filter(|event| event.user == self.user && !event.resource.is_empty()) {
-            let resource = match event.subresource.as_str() {
-                "" => event.resource,
-                subresource => format!("{}/{subresource}", event.resource),
-            };
-            let name = Some(event.name).filter(|name| !name.is_empty());
-            let right = Right { group: event.group, resource, verb: event.verb, name };
-            if event.code == 403 {
-                refused.insert(right.clone());
-            }
-            asked.insert(right);
-        }
-        (asked, refused)
+    /// What the operator asked for so far.
+    fn asked(&self) -> Asked {
+        Asked::by(self.bed, &self.user)
     }
 
     /// Everything that people ask of the operator, without a look at what comes of it.
@@ -134,6 +108,9 @@ impl<'a> Deployed<'a> {
         let mut trusting = spec;
         trusting["caBundleRef"] = json!({"kind": "ConfigMap", "name": "ca"});
         stage.create_config("ca", trusting).await.expect("a config");
+        for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
+            apply(&stage.client, &workload(kind, &stage.tenant), false).await.expect("a workload");
+        }
         stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;
         stage.role("org", json!({"organization": {"name": "acme"}})).await;
     }
@@ -155,23 +132,8 @@ impl<'a> Deployed<'a> {
     /// Every right was used, and nothing else was asked for. Ends the operator: a watch is told of when it is over.
     async fn used_what_it_has(&mut self) {
         self.stage.stop().await;
-        let granted: BTreeSet<Right> = rules(&self.rendered).into_iter().flat_map(rights_of).collect();
-        let covers = |right: &Right, used: &Right| {
-            let bound = right.name.is_none() || right.name == used.name;
-            (&right.group, &right.resource, &right.verb) == (&used.group, &used.resource, &used.verb) && bound
-        };
-        wait_until("every right to be used", SOON, async || {
-            let (asked, _) = self.asked();
-            let idle: Vec<&Right> =
-                granted.iter().filter(|right| !asked.iter().any(|used| covers(right, used))).collect();
-            if idle.is_empty() { Ok(()) } else { Err(format!("never used: {idle:#?}")) }
-        })
-        .await;
-        let (asked, refused) = self.asked();
-        assert!(refused.is_empty(), "refused: {refused:#?}");
-        let beyond: Vec<&Right> =
-            asked.iter().filter(|used| !granted.iter().any(|right| covers(right, used))).collect();
-        assert!(beyond.is_empty(), "granted by somebody else: {beyond:#?}");
+        let granted = rules(&self.rendered).into_iter().flat_map(rights_of).collect();
+        all_used(self.bed, &[&self.user], &granted).await;
     }
 }
 
@@ -182,9 +144,35 @@ async fn the_operator_uses_every_right_of_the_chart_and_needs_no_other() {
         let mut deployed = Deployed::new(&bed, scope, |_| {}).await;
         deployed.stage.start().await;
         leads(deployed.stage.operator.as_ref().expect("it runs")).await;
+        let standby = deployed.stage.replica().await;
         deployed.story_begins().await;
         deployed.story_ends().await;
+        drop(standby);
         deployed.used_what_it_has().await;
+    }
+}
+
+#[tokio::test]
+async fn without_labels_of_namespaces_entries_for_others_admit_nobody_and_the_config_says_why() {
+    let bed = Bed::of_its_own().await;
+    for from in ["All", "Selector"] {
+        let mut deployed =
+            Deployed::with(&bed, Scope::One, json!({"namespaceLabels": false, "installationID": "ours"}), |_| {}).await;
+        deployed.stage.start().await;
+        let stage = &deployed.stage;
+        let mut namespaces = json!({"from": from});
+        if from == "Selector" {
+            namespaces["selector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}});
+        }
+        stage.config("tfc", json!({"allow": [{"namespaces": namespaces, "users": ["me"]}]})).await;
+        stage.role("shop", json!({"user": {"me": true}})).await;
+        stage.role_becomes("shop", "False", "ConfigNotAvailable").await;
+        let conditions = stage.configs().get("tfc").await.expect("it").status.unwrap_or_default().conditions;
+        let stalled = Condition::find(&conditions, "Stalled").expect("it says so");
+        assert_eq!(stalled.reason, "MissingPermission");
+        assert!(stalled.message.contains("namespaceLabels"), "{}", stalled.message);
+        stage.told("tfc", "MissingPermission").await;
+        assert!(stage.tfc.minted().is_empty());
     }
 }
 
@@ -200,7 +188,7 @@ async fn every_rule_that_is_taken_away_is_missed() {
 /// Without the rule of this number the API server refuses something that the rule would have granted.
 async fn misses(bed: &Bed, number: usize) {
     let gone = std::sync::Mutex::new(Value::Null);
-    let mut deployed = Deployed::new(bed, Scope::One, |rendered| {
+    let deployed = Deployed::new(bed, Scope::One, |rendered| {
         let is_role = |object: &&mut Value| object["kind"] == "ClusterRole" || object["kind"] == "Role";
         // In the order of `rules`.
         let mut roles: Vec<&mut Value> = rendered.0.iter_mut().filter(is_role).collect();
@@ -218,10 +206,11 @@ async fn misses(bed: &Bed, number: usize) {
     .await;
     let gone = gone.into_inner().expect("no panic");
     let lost = rights_of(&gone);
-    deployed.stage.launch();
+    // Two, so that one waits for the Lease.
+    let replicas = [deployed.stage.launched(), deployed.stage.launched()];
     deployed.story_begins().await;
     wait_until(&format!("something to be refused without {gone}"), SOON, async || {
-        let (_, refused) = deployed.asked();
+        let refused = deployed.asked().refused;
         let is_lost = |right: &Right| {
             lost.iter()
                 .any(|lost| (&right.group, &right.resource, &right.verb) == (&lost.group, &lost.resource, &lost.verb))
@@ -229,6 +218,5 @@ async fn misses(bed: &Bed, number: usize) {
         if refused.iter().any(is_lost) { Ok(()) } else { Err(format!("refused: {refused:?}")) }
     })
     .await;
-    // It can't settle what it has no right to.
-    deployed.stage.kill();
+    drop(replicas);
 }

@@ -87,9 +87,8 @@ fn every_value_is_in_the_schema_and_every_property_has_a_default() {
             ["podSecurityContext.", "securityContext.", "strategy.", "affinity.", "resources.", "uninstall.resources."];
         let for_parents = ["global", "enabled"];
         for key in properties.keys().filter(|key| !values.contains_key(*key)) {
-            if !kubernetes.iter().any(|whole| path.starts_with(whole))
-                && !(path.is_empty() && for_parents.contains(&key.as_str()))
-            {
+            let is_for_parents = path.is_empty() && for_parents.contains(&key.as_str());
+            if !is_for_parents && !kubernetes.iter().any(|whole| path.starts_with(whole)) {
                 found.push(format!("{path}{key} has no default"));
             }
         }

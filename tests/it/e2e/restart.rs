@@ -28,7 +28,7 @@ async fn deployment(stage: &Stage, name: &str, annotations: Value, replicas: i32
 }
 
 fn stamp(deployment: &Deployment) -> Option<String> {
-    let template = &deployment.spec.as_ref()?.template;
+    let template = &deployment.spec.template;
     template.metadata.as_ref()?.annotations.as_ref()?.get("terraformcloud.dev/token-id").cloned()
 }
 

@@ -132,7 +132,8 @@ async fn what_can_not_be_proven_revoked_is_named_kept_and_given_up_only_when_tol
     leads(&second).await;
     says(&second, "ok: leading").await;
 
-    stage.declare(tfc_harness::invariants::Person::Abandoned, "shop");
+    // Whoever says so has the finalizer taken off a role whose token lives.
+    stage.declare(tfc_harness::invariants::Person::StrippedFinalizer, "shop");
     let (code, said) = stage.uninstalls(&["--policy=Revoke", "--allow-unproven"]).await;
     assert_eq!(code, Some(0), "{said}");
     expect_free(&stage).await;
