@@ -1,7 +1,7 @@
 //! Book-keeping: from the status observed to the status to be written.
 
 use data_encoding::BASE32_NOPAD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sha2::{Digest, Sha256};
 
@@ -12,6 +12,9 @@ use super::terms::{self, Life, Terms};
 use super::{admission, conditions, issued, renew_at};
 use crate::api::names::{ANNOTATION_RENEW, ANNOTATION_REVOKE, ANNOTATION_ROTATE};
 use crate::api::{Answers, Held, Intent, Record, Source, TerraformCloudRoleSpec, TerraformCloudRoleStatus};
+
+/// The API's times are in whole seconds.
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 /// An instant as the API writes it: whole seconds, so that what is written reads back equal.
 pub fn time(at: Timestamp) -> Time {
@@ -152,7 +155,10 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
             Some(Terms { life: Life::Lease(lease), .. }) => lease.revoke_at(&former, now),
             _ => former.lease_expires_at.as_ref().or(former.expires_at.as_ref()).map(|t| t.0),
         };
-        former.revoke_at = Some(time(until.unwrap_or(now)));
+        // What an incident cut ends no later than its successor was made: an overlap of nothing is not taken for that.
+        let after = current.issued_at.as_ref().filter(|_| o.restarts).map(|at| terms::plus(at.0, SECOND));
+        let until = until.unwrap_or(now);
+        former.revoke_at = Some(time(after.map_or(until, |after| until.max(after))));
         status.predecessors.push(former);
     }
     status.predecessors.retain(|p| p.attempt != held.attempt);

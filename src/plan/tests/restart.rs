@@ -42,6 +42,17 @@ fn each_workload_is_stamped_once_and_then_its_rollout_is_waited_for() {
 }
 
 #[test]
+fn a_rotation_without_an_overlap_is_no_incident() {
+    let mut rotating = role().overlap("0s").current("a0").intent("a1", 0).secret_holds("a1").minted("a1");
+    rotating.o.restarts = true;
+    let status = rotating.records();
+    assert_eq!(status.restarting, Some(time(0)));
+    assert_eq!(status.predecessors[0].revoke_at, Some(time(1)), "after its successor was issued, at t(0)");
+    let next = rotating.status(|s| *s = status).at(5);
+    assert_eq!(next.plan(), Step::Survey, "before the former token goes");
+}
+
+#[test]
 fn the_overlap_counts_from_the_end_of_the_rollout_up_to_the_former_token_s_own_expiry() {
     let over = |role: Build| finds(role, &[workload("shop", Some("at-a1"), true)]);
     let (status, notes) = over(rotated().overlap("5m").at(MINUTE)).records_with_notes();

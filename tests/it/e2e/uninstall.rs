@@ -142,9 +142,11 @@ async fn what_can_not_be_proven_revoked_is_named_kept_and_given_up_only_when_tol
 
 #[tokio::test]
 async fn replicas_take_their_work_up_at_once_where_an_uninstall_is_broken_off() {
-    let (stage, second) = two(&["shop"]).await;
+    let (mut stage, second) = two(&["shop"]).await;
     stage.tfc.down(Outage::Unavailable).expect("it goes down");
     let mut uninstall = stage.uninstall(&["--policy=Revoke"]).spawn().expect("it starts");
+    let mut leader = stage.operator.take().expect("it ran");
+    wait_until("the leader to end", SOON, async || leader.exit_status().ok_or("it runs")).await;
     says(&second, "ok: standing back").await;
     terminate(uninstall.id().expect("it runs")).expect("it can be told");
     let status = tokio::time::timeout(SOON, uninstall.wait()).await.expect("it ends in time").expect("its status");

@@ -9,11 +9,14 @@ use super::rules::Rule;
 use super::{World, slot_key};
 use crate::api::config::ResolvedTeam;
 use crate::api::secret_record::VERSION;
-use crate::api::{Held, Pending, SecretRecord};
+use crate::api::{Held, Pending, SecretRecord, Workload, WorkloadKind};
 use crate::plan::book;
 use crate::plan::observed::{AccountKind, Reservation, Secret, TroubleKind, Walk};
-use crate::plan::step::{Inspection, Revocation, Step, Withdrawal};
+use crate::plan::step::{Inspection, Restart, Revocation, Step, Withdrawal};
 use crate::plan::subject::{Subject, TeamQuestion};
+
+/// How long a rollout takes.
+const ROLLOUT: i64 = 90;
 
 impl World {
     pub fn act(&mut self, hand: usize, step: Step) -> After {
@@ -76,11 +79,8 @@ impl World {
             Step::Revoke(revocation) => self.look_before_revoking(hand, *revocation),
             Step::Withdraw(how) => self.withdraw(hand, how),
             Step::Disown => self.disown(hand),
-            Step::Survey => {
-                self.hands[hand].facts().workloads = Some(Vec::new());
-                After::Plan
-            }
-            Step::Restart(_) => After::Plan,
+            Step::Survey => self.survey(hand),
+            Step::Restart(restart) => self.restart(hand, &restart),
             Step::Rest(_) => After::Done,
         }
     }
@@ -315,6 +315,45 @@ impl World {
         let answers = role.status.as_ref().and_then(|s| s.handled.clone()).unwrap_or_default();
         let (role_uid, layout) = (role.metadata.uid.clone().unwrap_or_default(), book::layout(&role.spec));
         SecretRecord { v: VERSION, role_uid, held, answers, layout, ..SecretRecord::default() }
+    }
+
+    /// Each role has one workload that asks for it.
+    fn workload(&self, hand: usize) -> Workload {
+        let stamp = self.cluster.stamps[self.hands[hand].role].clone();
+        Workload {
+            kind: WorkloadKind::Deployment,
+            name: "pods".into(),
+            uid: "pods".into(),
+            resource_version: String::new(),
+            rolled_out: stamp.as_ref().is_none_or(|(_, at)| self.clock >= at + ROLLOUT),
+            stamp: stamp.map(|(id, _)| id),
+        }
+    }
+
+    fn survey(&mut self, hand: usize) -> After {
+        if matches!(self.fault(), Fault::Lost | Fault::ReplyLost | Fault::Late | Fault::Refused) {
+            return self.fail(hand, TroubleKind::Restart);
+        }
+        let workload = self.workload(hand);
+        self.hands[hand].facts().workloads = Some(vec![workload]);
+        After::Plan
+    }
+
+    fn restart(&mut self, hand: usize, restart: &Restart) -> After {
+        if matches!(self.fault(), Fault::Lost | Fault::Refused) {
+            return self.fail(hand, TroubleKind::Restart);
+        }
+        if self.workload(hand).stamp != restart.workload.stamp {
+            return After::Observe;
+        }
+        let role = self.hands[hand].role;
+        self.cluster.stamps[role] = Some((restart.token_id.clone(), self.clock));
+        if matches!(self.fault(), Fault::ReplyLost | Fault::Late) {
+            return self.fail(hand, TroubleKind::Restart);
+        }
+        let stamped = self.workload(hand);
+        self.hands[hand].facts().workloads = Some(vec![stamped]);
+        After::Plan
     }
 
     fn look_before_revoking(&mut self, hand: usize, revocation: Revocation) -> After {

@@ -88,6 +88,8 @@ pub struct Cluster {
     version: u64,
     pub roles: Vec<Role>,
     pub secrets: Vec<Option<ApiSecret>>,
+    /// The token with which the pods of the role of the same index were restarted last, and when.
+    pub stamps: Vec<Option<(String, i64)>>,
     /// Holder's UID by slot.
     pub leases: BTreeMap<String, String>,
     pub namespace_going: bool,
@@ -106,6 +108,7 @@ impl Cluster {
         let rv = self.bump();
         self.roles.push(Role { object: Some(object), rv, uid, config });
         self.secrets.push(None);
+        self.stamps.push(None);
     }
 
     fn bump(&mut self) -> u64 {

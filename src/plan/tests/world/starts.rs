@@ -11,7 +11,8 @@ pub const USERS: Start = Start {
     percent: 25,
     world: |variant| {
         // Short leases for what comes due, long ones so that nothing lost is excused by its expiry.
-        let role = role().ttl(if variant % 3 == 0 { "1h" } else { "48h" });
+        let mut role = role().ttl(if variant % 3 == 0 { "1h" } else { "48h" });
+        role.o.restarts = variant % 2 == 1;
         World::new(&[if variant % 4 == 3 { role.me() } else { role }])
     },
 };
