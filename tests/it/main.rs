@@ -9,5 +9,6 @@ mod e2e;
 mod faults;
 mod manifests;
 mod objects;
+mod recipes;
 mod recorder;
 mod stage;

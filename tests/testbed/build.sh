@@ -27,9 +27,11 @@ programs=(
   "helm helm helm.sh/helm/v4/cmd/helm 3"
   "kube-score kube-score github.com/zegl/kube-score/cmd/kube-score 1"
 )
-# link, module's folder, module, folder in it: the CRDs of the Prometheus operator, which the chart's monitors are tried on
+# link, module's folder, module, folder in it: CRDs of the Prometheus operator and of Flux, which the chart's monitors and the recipes
+# are tried on
 files=(
   "prometheus-operator-crds prometheus-operator github.com/prometheus-operator/prometheus-operator example/prometheus-operator-crd"
+  "kustomize-controller-crds kustomize-controller github.com/fluxcd/kustomize-controller config/crd/bases"
 )
 # The machine's own kubectl will do.
 if ! command -v kubectl >/dev/null; then

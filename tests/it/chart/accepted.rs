@@ -1,18 +1,14 @@
 //! What the chart renders is taken by helm's linter, by kube-score, and by the real API server with its Pod Security admission.
 
-use std::fs;
-
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, PostParams};
-use kube::runtime::{conditions, wait::Condition};
 use serde_json::{Value, json};
 use tfc_harness::wait_until;
 
 use super::helm::{Helm, NAMESPACE, chart, render};
 use super::trial;
 use crate::bed::{bed, programs};
-use crate::objects::apply;
+use crate::objects::{apply, install_crd};
 use crate::stage::SOON;
 
 /// Checks of kube-score that are not taken, each with its reason.
@@ -76,17 +72,8 @@ async fn prepare() {
         apply(&client, &namespace, false).await.expect("a namespace");
     }
     let folder = programs().expect("a test bed").join("prometheus-operator-crds");
-    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     for kind in ["servicemonitors", "podmonitors", "prometheusrules"] {
-        let text = fs::read_to_string(folder.join(format!("monitoring.coreos.com_{kind}.yaml"))).expect("a CRD");
-        let crd: Value = serde_yaml::from_str(&text).expect("YAML");
-        apply(&client, &crd, false).await.expect("the CRD is taken");
-        wait_until("the CRD to be established", SOON, async || {
-            let crd = crds.get(&format!("{kind}.monitoring.coreos.com")).await.map_err(|error| error.to_string())?;
-            let established = conditions::is_crd_established().matches_object(Some(&crd));
-            established.then_some(()).ok_or_else(|| format!("{:?}", crd.status))
-        })
-        .await;
+        install_crd(&client, &folder.join(format!("monitoring.coreos.com_{kind}.yaml"))).await;
     }
 }
 
