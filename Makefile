@@ -123,8 +123,14 @@ check: build ## Formatting, lints, generated files, unit tests; needs no control
 test: check testbed ## Everything: check, then the tests that need a control plane
 	TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --exclude node-tests --test '*'
 
+.PHONY: node-tools
+node-tools:
+	@[[ $$(id -u) == 0 ]] || { echo "a node needs root: run make test-node as root" >&2; exit 1; }
+	@command -v terraform >/dev/null || \
+		{ echo "terraform is missing: the tests run it in pods; put it on PATH (https://developer.hashicorp.com/terraform/install)" >&2; exit 1; }
+
 .PHONY: test-node
-test-node: image image-before testbed testbed-node ## The image and the chart on a real node: needs root, and terraform on PATH
+test-node: node-tools image image-before testbed testbed-node ## The image and the chart on a real node: needs root, and terraform on PATH
 	cargo test $(ALL) --test release --no-run
 	TESTBED_BIN="$$($(TESTBED) --path)" NODE_BIN="$$($(TESTBED) --node --path)" IMAGES="$(abspath $(IMAGE_DIR))" \
 		tests/testbed/sandbox.sh cargo test $(ALL) --offline --test release -- --test-threads=1
