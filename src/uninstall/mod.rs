@@ -220,6 +220,7 @@ impl Uninstall {
             |meta| Namespace {
                 going: meta.deletion_timestamp.is_some(),
                 labels: Some(meta.labels.unwrap_or_default()),
+                hidden: false,
             },
         );
         known.insert(name.to_owned(), found.clone());
