@@ -54,7 +54,7 @@ async fn the_other_takes_over(stage: &Stage) {
         let of_operator = ListParams::default().labels("app.kubernetes.io/component=controller");
         let all = pods.list(&of_operator).await.expect("the pods can be read").items;
         let pod = all.iter().map(|pod| pod.name_any()).find(|pod| leader.starts_with(pod.as_str()));
-        let pod = pod.unwrap_or_else(|| panic!("{leader} is none of the pods"));
+        let pod = pod.expect("the leader is one of the pods");
         if kill {
             stage.cluster.node().kill_program_of(&pod).expect("the operator runs");
         } else {

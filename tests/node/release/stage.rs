@@ -54,7 +54,7 @@ async fn start() -> Cluster {
 }
 
 fn variable(name: &str) -> OsString {
-    std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set: run `make test-node`"))
+    std::env::var_os(name).expect("`make test-node` sets the folders of programs and images")
 }
 
 /// The archive of the operator's image with that tag.
