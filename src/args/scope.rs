@@ -101,6 +101,11 @@ impl ScopeArgs {
 }
 
 impl Scope {
+    /// Whether objects of this namespace are served.
+    pub fn serves(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|name| name == namespace)
+    }
+
     /// The namespaces that are listed or watched one by one; a single `None` where all are at once.
     pub fn watched(&self) -> Vec<Option<String>> {
         match self.namespaces.as_slice() {

@@ -12,6 +12,7 @@ use super::memory::{Entry, Memory, Rested, Tried, Waiting, is_newer, retry_in};
 use super::slim::Slim;
 use crate::accounts::ConfigKey;
 use crate::act::{self, After, World, act};
+use crate::api::TerraformCloudConfig;
 use crate::boottime::BootInstant;
 use crate::cluster::ClusterError;
 use crate::failpoint;
@@ -24,6 +25,8 @@ use crate::plan::{self, plan, wishes};
 const MOST_STEPS: usize = 80;
 /// How often a round begins anew at once because something changed under it.
 const MOST_ROUNDS: usize = 6;
+/// When a role that came before its config is looked at again, should that not wake it.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// What the loop of a role needs of the operator.
 #[derive(Clone, Copy)]
@@ -41,6 +44,9 @@ pub struct Host<'a> {
 /// Serves one role. A round that has begun is finished even if the controller is told to stop: a value between its mint and its Secret
 /// is nowhere else.
 pub async fn reconcile(slim: Arc<Slim>, operator: Arc<Operator>) -> Result<Action, std::convert::Infallible> {
+    if is_early(&slim.config, &operator).await {
+        return Ok(Action::requeue(EARLY));
+    }
     let round = tokio::spawn(async move {
         let host = Host {
             world: &operator.world,
@@ -57,6 +63,16 @@ pub async fn reconcile(slim: Arc<Slim>, operator: Arc<Operator>) -> Result<Actio
             Action::requeue(Duration::from_secs(60))
         }
     })
+}
+
+/// The role's config is there, but has not been heard of: the two come on two watches, in any order. Its own event wakes the role.
+async fn is_early(config: &ConfigKey, operator: &Operator) -> bool {
+    let (namespace, name) = config;
+    if operator.world.accounts.session(config).is_some() || !operator.settings.scope.serves(namespace) {
+        return false;
+    }
+    let config = operator.world.cluster.get::<TerraformCloudConfig>(namespace, name).await;
+    config.is_ok_and(|config| config.is_some_and(|config| config.metadata.deletion_timestamp.is_none()))
 }
 
 /// Serves one role as the watch shows it. Returns when to look again unless something changes before.

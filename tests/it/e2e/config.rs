@@ -113,6 +113,22 @@ async fn a_rotated_admin_token_is_used_at_once_and_another_account_is_noticed() 
 }
 
 #[tokio::test]
+async fn a_role_that_comes_right_after_its_config_is_not_told_that_there_is_none() {
+    let stage = Stage::new().await;
+    let names: Vec<String> = (0..20).map(|number| format!("pair-{number}")).collect();
+    for name in &names {
+        let config = json!({"address": stage.tfc.address(), "tokenSecretRef": {"name": "tfc-admin"}});
+        stage.create_config(name, config).await.expect("the config is admitted");
+        stage.role(name, json!({"configRef": {"name": name}, "user": {"me": true}, "ttl": "1h"})).await;
+    }
+    for name in &names {
+        stage.issued(name).await;
+        let told = stage.events(name).await;
+        assert!(!told.contains(&"ConfigNotAvailable".to_owned()), "{name}: {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_account_that_does_not_answer_is_asked_once_in_fifteen_seconds_whoever_wakes_its_configs() {
     let stage = Stage::new().await;
     stage.config("twin", json!({"tokenSecretRef": {"name": "tfc-admin"}})).await;
