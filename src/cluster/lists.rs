@@ -1,23 +1,28 @@
-//! Consistent lists of metadata, page by page: nothing is kept.
+//! Consistent lists, page by page: nothing is kept.
 
 use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::call::Call;
+use super::roles::Parts;
 use super::secrets::SecretMeta;
 use super::{Cluster, ClusterError};
 use crate::api::names::{LABEL_MANAGED_BY, OPERATOR};
+use crate::api::{TerraformCloudRole, TerraformCloudRoleSpec, TerraformCloudRoleStatus};
+
+const ROLES: &str = "/apis/terraformcloud.dev/v1alpha1";
 
 /// Objects a page.
 const PAGE: u32 = 250;
 
 #[derive(Deserialize)]
-struct Page {
+struct Page<T> {
     #[serde(default)]
     metadata: PageMeta,
-    #[serde(default)]
-    items: Vec<SecretMeta>,
+    #[serde(default = "Vec::new")]
+    items: Vec<T>,
 }
 
 #[derive(Default, Deserialize)]
@@ -30,29 +35,62 @@ struct PageMeta {
 impl Cluster {
     /// Shows the metadata of each role of all namespaces to `visit`, as it stood when the list began or later.
     pub async fn visit_roles(&self, visit: impl FnMut(ObjectMeta)) -> Result<(), ClusterError> {
-        self.visit("/apis/terraformcloud.dev/v1alpha1/terraformcloudroles", "", visit).await
+        self.visit(&path(ROLES, None, "terraformcloudroles"), "", true, metadata(visit)).await
     }
 
-    /// The same of each Secret that carries the operator's label.
-    pub async fn visit_secrets(&self, visit: impl FnMut(ObjectMeta)) -> Result<(), ClusterError> {
-        self.visit("/api/v1/secrets", &format!("&labelSelector={LABEL_MANAGED_BY}%3D{OPERATOR}"), visit).await
+    /// The same of each Secret that carries the operator's label, of one namespace or of all.
+    pub async fn visit_secrets(
+        &self,
+        namespace: Option<&str>,
+        visit: impl FnMut(ObjectMeta),
+    ) -> Result<(), ClusterError> {
+        let selector = format!("&labelSelector={LABEL_MANAGED_BY}%3D{OPERATOR}");
+        self.visit(&path("/api/v1", namespace, "secrets"), &selector, true, metadata(visit)).await
     }
 
-    async fn visit(&self, path: &str, selector: &str, mut visit: impl FnMut(ObjectMeta)) -> Result<(), ClusterError> {
+    /// Each role as it is, of one namespace or of all.
+    pub async fn visit_whole_roles(
+        &self,
+        namespace: Option<&str>,
+        mut visit: impl FnMut(TerraformCloudRole),
+    ) -> Result<(), ClusterError> {
+        type Role = Parts<TerraformCloudRoleSpec, TerraformCloudRoleStatus>;
+        let whole = |role: Role| visit(role.whole());
+        self.visit(&path(ROLES, namespace, "terraformcloudroles"), "", false, whole).await
+    }
+
+    async fn visit<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        selector: &str,
+        metadata_only: bool,
+        mut visit: impl FnMut(T),
+    ) -> Result<(), ClusterError> {
         let mut next = String::new();
         loop {
             let query = match next.as_str() {
                 "" => format!("limit={PAGE}{selector}"),
                 next => format!("limit={PAGE}{selector}&continue={next}"),
             };
-            let page: Page =
-                self.call(Call::new(Method::GET, path.to_owned()).query(&query).metadata_only().list()).await?;
-            page.items.into_iter().for_each(|item| visit(item.metadata));
+            let call = Call { metadata_only, ..Call::new(Method::GET, path.to_owned()).query(&query).list() };
+            let page: Page<T> = self.call(call).await?;
+            page.items.into_iter().for_each(&mut visit);
             // The API server makes it URL-safe base64.
             next = page.metadata.next;
             if next.is_empty() {
                 return Ok(());
             }
         }
+    }
+}
+
+fn metadata(mut visit: impl FnMut(ObjectMeta)) -> impl FnMut(SecretMeta) {
+    move |item| visit(item.metadata)
+}
+
+fn path(group: &str, namespace: Option<&str>, plural: &str) -> String {
+    match namespace {
+        Some(namespace) => format!("{group}/namespaces/{namespace}/{plural}"),
+        None => format!("{group}/{plural}"),
     }
 }

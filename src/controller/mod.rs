@@ -1,12 +1,14 @@
 //! Wires watches to the loops of roles and configs, and runs them for as long as this process leads.
 
 mod configs;
+mod glance;
 pub mod memory;
 mod namespaces;
 pub mod roles;
 pub mod slim;
 mod startup;
 mod sweep;
+mod turnstile;
 mod wakes;
 mod watches;
 
@@ -20,6 +22,7 @@ use self::configs::Configs;
 use self::memory::Memory;
 use self::namespaces::Namespaces;
 use self::slim::Slim;
+use self::turnstile::Turnstile;
 use self::wakes::Wakes;
 use crate::accounts::ConfigKey;
 use crate::act::World;
@@ -56,6 +59,7 @@ pub struct Operator {
     namespaces: Namespaces,
     scopes: Vec<Scope>,
     wakes: Wakes<Slim>,
+    turnstile: Arc<Turnstile>,
     /// Salt of the digests by which a changed admin token is noticed.
     pub(crate) salt: String,
 }

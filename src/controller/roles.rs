@@ -25,6 +25,9 @@ const MOST_STEPS: usize = 80;
 /// How often a round begins anew at once because something changed under it.
 const MOST_ROUNDS: usize = 6;
 
+/// Who waits for a place among the first mints is woken when there is one, and looks for itself after this time all the same.
+const WAITS: Duration = Duration::from_secs(60);
+
 /// What the loop of a role needs of the operator.
 #[derive(Clone, Copy)]
 pub struct Host<'a> {
@@ -41,7 +44,18 @@ pub struct Host<'a> {
 /// Serves one role. A round that has begun is finished even if the controller is told to stop: a value between its mint and its Secret
 /// is nowhere else.
 pub async fn reconcile(slim: Arc<Slim>, operator: Arc<Operator>) -> Result<Action, std::convert::Infallible> {
+    let place = match slim.is_unserved() {
+        true => match operator.turnstile.enter(&slim) {
+            Some(place) => Some(place),
+            None => return Ok(Action::requeue(WAITS)),
+        },
+        false => {
+            operator.turnstile.forget(slim.metadata.uid.as_deref().unwrap_or_default());
+            None
+        }
+    };
     let round = tokio::spawn(async move {
+        let _place = place;
         let host = Host {
             world: &operator.world,
             memory: &operator.memory,

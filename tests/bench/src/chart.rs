@@ -58,10 +58,11 @@ mod tests {
 
     #[test]
     fn figures_with_a_bar_are_drawn_and_names_can_not_break_the_document() {
-        let text = svg(&[
-            Figure::new("issue", "a<b", 0.3, "1/s").at_least(0.6),
-            Figure::new("issue", "without", 0.3, "1/s"),
-        ]);
-        assert!(text.contains("issue: a&lt;b") && text.contains("0.50 of the least") && !text.contains("without"), "{text}");
+        let text =
+            svg(&[Figure::new("issue", "a<b", 0.3, "1/s").at_least(0.6), Figure::new("issue", "without", 0.3, "1/s")]);
+        assert!(
+            text.contains("issue: a&lt;b") && text.contains("0.50 of the least") && !text.contains("without"),
+            "{text}"
+        );
     }
 }

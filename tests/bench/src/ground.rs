@@ -82,7 +82,13 @@ impl Ground {
     }
 
     /// Creates roles `PREFIX-N`, the numbers from `first` on. `namespace` holds them; `spec` goes over the config's reference.
-    pub async fn create_roles(&self, namespace: &str, prefix: &str, numbers: std::ops::Range<usize>, spec: &Value) -> Result<()> {
+    pub async fn create_roles(
+        &self,
+        namespace: &str,
+        prefix: &str,
+        numbers: std::ops::Range<usize>,
+        spec: &Value,
+    ) -> Result<()> {
         let path = ROLES.replace(NAMESPACE, namespace);
         stream::iter(numbers)
             .map(|number| {
@@ -130,7 +136,7 @@ impl Ground {
         let from = std::fs::metadata(&log).map_err(Error::while_trying("the audit log"))?.len().saturating_sub(1 << 20);
         poll_until("the audit log to catch up", DEADLINE, async || {
             let (events, end) = audit::read_from(&log, from).map_err(|error| error.to_string())?;
-            events.iter().any(|event| event.name == name).then_some(Mark(end)).ok_or("it lags")
+            events.iter().any(|event| event.name == name).then_some(Mark(end)).ok_or_else(|| "it lags".to_owned())
         })
         .await
     }

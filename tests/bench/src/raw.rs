@@ -80,9 +80,15 @@ fn watch(ground: &Ground) -> Vec<tokio::task::JoinHandle<()>> {
     let paths = [
         (format!("{group}/terraformcloudroles?watch=true"), JSON),
         (format!("{group}/terraformcloudconfigs?watch=true"), JSON),
-        ("/api/v1/secrets?watch=true&labelSelector=app.kubernetes.io%2Fmanaged-by%3Dtfc-token-operator".into(), METADATA),
+        (
+            "/api/v1/secrets?watch=true&labelSelector=app.kubernetes.io%2Fmanaged-by%3Dtfc-token-operator".into(),
+            METADATA,
+        ),
         ("/api/v1/namespaces?watch=true".into(), METADATA),
-        (format!("/api/v1/namespaces/{NAMESPACE}/secrets?watch=true&fieldSelector=metadata.name%3Dtfc-admin"), METADATA),
+        (
+            format!("/api/v1/namespaces/{NAMESPACE}/secrets?watch=true&fieldSelector=metadata.name%3Dtfc-admin"),
+            METADATA,
+        ),
     ];
     let open = |(path, accept): (String, &'static str)| {
         let client = ground.client.clone();
@@ -103,7 +109,8 @@ async fn run(ground: &Ground, template: &Arc<Template>, prefix: &str, count: usi
     let next = Arc::new(AtomicUsize::new(0));
     let started = Instant::now();
     let workers = (0..at_a_time).map(|_| {
-        let (client, template, next, prefix) = (ground.client.clone(), template.clone(), next.clone(), prefix.to_owned());
+        let (client, template, next, prefix) =
+            (ground.client.clone(), template.clone(), next.clone(), prefix.to_owned());
         tokio::spawn(async move {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -149,9 +156,12 @@ async fn issue(client: &Client, template: &Template, name: &str) -> Result<()> {
     if let Some(intent) = intent.as_object_mut()
         && let Some(current) = intent.remove("current")
     {
-        intent.insert("intent".into(), json!({"attempt": current["attempt"], "host": current["host"],
+        intent.insert(
+            "intent".into(),
+            json!({"attempt": current["attempt"], "host": current["host"],
             "account": current["account"], "subject": current["subject"], "since": current["issuedAt"],
-            "requestedExpiry": current["expiresAt"]}));
+            "requestedExpiry": current["expiresAt"]}),
+        );
     }
     let begin = json!({"metadata": {"resourceVersion": seen.metadata.resource_version}, "status": intent});
     let seen = known(client, Method::PATCH, &format!("{status}?{query}"), JSON, Some(&begin)).await?;
@@ -185,7 +195,13 @@ async fn known(client: &Client, method: Method, path: &str, accept: &str, body: 
     serde_json::from_slice(&bytes).map_err(Error::while_trying(path))
 }
 
-async fn call(client: &Client, method: Method, path: &str, accept: &str, body: Option<&Value>) -> Result<(u16, Vec<u8>)> {
+async fn call(
+    client: &Client,
+    method: Method,
+    path: &str,
+    accept: &str,
+    body: Option<&Value>,
+) -> Result<(u16, Vec<u8>)> {
     let response = client.send(request(method, path, accept, body)?).await.map_err(Error::while_trying(path))?;
     let code = response.status().as_u16();
     let bytes = response.into_body().collect().await.map_err(Error::while_trying(path))?.to_bytes();

@@ -53,7 +53,10 @@ impl Report {
 
     /// Prints the table.
     pub fn print_table(&self) {
-        println!("\n{:<12} {:<58} {:>12} {:<10} {:>10} {:>7} {:>9}  bar kept", "scenario", "figure", "value", "", "limit", "ratio", "bar");
+        println!(
+            "\n{:<12} {:<58} {:>12} {:<10} {:>10} {:>7} {:>9}  bar kept",
+            "scenario", "figure", "value", "", "limit", "ratio", "bar"
+        );
         for figure in &self.figures {
             println!("{:<12} {}", figure.scenario, line(figure));
         }
@@ -69,7 +72,8 @@ impl Report {
             .iter()
             .map(|figure| json!({"figure": figure, "ratio": figure.ratio(), "passes": figure.passes()}))
             .collect();
-        let whole = json!({"settings": self.settings, "seconds": self.started.elapsed().as_secs_f64(), "figures": figures});
+        let whole =
+            json!({"settings": self.settings, "seconds": self.started.elapsed().as_secs_f64(), "figures": figures});
         let text = serde_json::to_string_pretty(&whole).map_err(Error::while_trying("the report"))?;
         std::fs::write(folder.join("report.json"), text).map_err(failed())?;
         std::fs::write(folder.join("chart.svg"), chart::svg(&self.figures)).map_err(failed())?;

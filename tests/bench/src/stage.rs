@@ -1,7 +1,6 @@
 //! The operator between a control plane and a simulator.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
@@ -143,29 +142,21 @@ impl Stage {
         Meter::start(self.operator()?.pid())
     }
 
-    /// The folder of the operator's binary, for another one of it.
-    pub fn binary(&self) -> &PathBuf {
-        &self.options.binary
-    }
-
     /// Waits until so many roles have been issued by this operator, as it counts them after the record was written.
     pub async fn issued(&self, count: usize, patience: Duration) -> Result<Instant> {
         let minted = |tfc: &Simulator| tfc.minted_count() >= count;
         let before = self.tfc.minted_count();
         if !self.tfc.until(patience, minted).await {
             let now = self.tfc.minted_count();
-            return Err(Error::new(format!("{now} of {count} tokens were minted in {patience:?}, {before} of them before")));
+            return Err(Error::new(format!(
+                "{now} of {count} tokens were minted in {patience:?}, {before} of them before"
+            )));
         }
         poll_until("the last records", SOON, async || {
             let open = self.ground.ready_by(NAMESPACE, "Issuing").await.map_err(|error| error.to_string())?;
             if open == 0 { Ok(Instant::now()) } else { Err(format!("{open} are being issued")) }
         })
         .await
-    }
-
-    /// A sample of the operator's metrics: the sum over its labels.
-    pub async fn metric(&self, name: &str) -> Result<f64> {
-        Ok(sum(&self.operator()?.metrics().await?, name))
     }
 
     /// Waits until the operator uses next to no CPU: it has come to rest. Gives the moment at which it did.

@@ -67,7 +67,8 @@ pub fn read_from(log: &Path, from: u64) -> Result<(Vec<AuditEvent>, u64), Error>
     file.seek(SeekFrom::Start(from.saturating_sub(1))).map_err(failed())?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(failed())?;
-    let begin = if from == 0 { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1) };
+    let begin =
+        if from == 0 { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1) };
     // Without its end, the last line is still being written.
     let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(begin, |at| at + 1);
     let text = std::str::from_utf8(&bytes[begin..end.max(begin)]).map_err(Error::while_trying("not an audit log"))?;

@@ -28,7 +28,8 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
     let count = context.flags.roles;
     context.report.progress(format!("the leader is killed while it issues {count} roles"));
     let flags = FLAGS.map(str::to_owned).to_vec();
-    let mut stage = Stage::set(context.flags, Setting { flags, reply: Duration::from_millis(50), ..Setting::default() }).await?;
+    let mut stage =
+        Stage::set(context.flags, Setting { flags, reply: Duration::from_millis(50), ..Setting::default() }).await?;
     stage.create_roles("role", 0..count).await?;
     stage.start().await?;
     let mut standby = stage.another(|options| options.env.push(("POD_NAME".into(), "standby".into())))?;
@@ -42,13 +43,19 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
     let before = stage.tfc.minted_count();
     let (calls, mut late) = (stage.tfc.call_count(), None);
     poll_until("another leader's first mint", SOON, async || {
-        late = stage.tfc.log_since(calls).into_iter().find(|call| call.made.len() == 1 && call.at > killed + SignedDuration::from_millis(500));
+        late = stage
+            .tfc
+            .log_since(calls)
+            .into_iter()
+            .find(|call| call.made.len() == 1 && call.at > killed + SignedDuration::from_millis(500));
         late.is_some().then_some(())
     })
     .await?;
     let mint = late.ok_or_else(|| Error::new("no mint"))?.at;
     let delay = mint.duration_since(lease_end).as_secs_f64();
-    context.report.add(Figure::new("failover", "the first mint of another leader, after the Lease ran out", delay, "s").at_most(5.0));
+    context.report.add(
+        Figure::new("failover", "the first mint of another leader, after the Lease ran out", delay, "s").at_most(5.0),
+    );
     context.report.progress(format!("  {before} of {count} had been minted when the leader was killed"));
     stage.issued(count, SOON * 10).await?;
     poll_until("what was lost in flight to be found and revoked", SOON * 3, async || {
@@ -67,5 +74,9 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
 async fn lease_renewed(stage: &Stage) -> Result<Timestamp> {
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/tfc-token-operator");
     let lease = stage.ground.send(Method::GET, &path, None).await?;
-    lease["spec"]["renewTime"].as_str().unwrap_or_default().parse().map_err(Error::while_trying("the Lease's renewTime"))
+    lease["spec"]["renewTime"]
+        .as_str()
+        .unwrap_or_default()
+        .parse()
+        .map_err(Error::while_trying("the Lease's renewTime"))
 }

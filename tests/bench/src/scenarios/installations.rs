@@ -50,8 +50,15 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
     }
     let rate = 3.0 * each as f64 / started.elapsed().as_secs_f64();
     let limit = f64::from(3 * LIMIT);
-    let megabytes = operators.iter().map(|operator| process::memory(operator.pid()).map(|memory| memory.now)).sum::<Result<f64>>()?;
-    context.report.add(Figure::new("installations", "tokens a second of three, of three accounts' limits", rate, "1/s").of(limit).at_least(0.85));
+    let megabytes = operators
+        .iter()
+        .map(|operator| process::memory(operator.pid()).map(|memory| memory.now))
+        .sum::<Result<f64>>()?;
+    context.report.add(
+        Figure::new("installations", "tokens a second of three, of three accounts' limits", rate, "1/s")
+            .of(limit)
+            .at_least(0.85),
+    );
     context.report.add(Figure::new("installations", "memory of the three together", megabytes, "MB"));
 
     // Two of the accounts own the organization, whose token is a single slot.
@@ -65,7 +72,9 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
     }
     let slots = tfc.minted().into_iter().filter(|token| token.kind == TokenKind::Organization).count();
     context.report.progress(format!("  one slot, two installations: {}", reasons.join(", ")));
-    context.report.add(Figure::new("installations", "tokens minted for one slot by two installations", slots as f64, "").at_most(1.0));
+    context.report.add(
+        Figure::new("installations", "tokens minted for one slot by two installations", slots as f64, "").at_most(1.0),
+    );
     Ok(())
 }
 

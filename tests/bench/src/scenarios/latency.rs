@@ -38,7 +38,9 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
     let reply = REPLY.as_secs_f64() * 1e3;
     let figure = |name: &str, values: &mut Vec<f64>, bar: f64| {
         let value = percentile(values, 0.5) - reply;
-        Figure::new("latency", format!("{name} of a role to its Secret, above TFC's reply"), value, "ms").at_most(bar).absolute()
+        Figure::new("latency", format!("{name} of a role to its Secret, above TFC's reply"), value, "ms")
+            .at_most(bar)
+            .absolute()
     };
     context.report.add(figure("p50", &mut middles, 12.0));
     context.report.add(figure("p99", &mut ends, 60.0));

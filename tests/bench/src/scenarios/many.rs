@@ -37,7 +37,9 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
     }
     issue(&mut stage, 0..few).await?;
     if memory {
-        context.report.add(megabytes(format!("{few} roles issued and settled"), stage.memory()?.now).at_most(20.0).absolute());
+        context
+            .report
+            .add(megabytes(format!("{few} roles issued and settled"), stage.memory()?.now).at_most(20.0).absolute());
     }
     stage.stop().await?;
     stage.ground.create_roles(NAMESPACE, "team", few..many, &team()).await?;
@@ -115,7 +117,9 @@ async fn relist(context: &mut Context<'_>, stage: &mut Stage) -> Result<()> {
     stage.ground.plane.restart_apiserver().await?;
     poll_until("the roles to be listed", SOON * 2, async || {
         let events = stage.ground.since(mark).await.map_err(|error| error.to_string())?;
-        let lists = events.iter().filter(|event| event.verb == "list" && event.resource == "terraformcloudroles" && event.user == "operator");
+        let lists = events.iter().filter(|event| {
+            event.verb == "list" && event.resource == "terraformcloudroles" && event.user == "operator"
+        });
         let pages = lists.count();
         if pages * 250 >= many { Ok(()) } else { Err(format!("{pages} pages")) }
     })
@@ -156,7 +160,9 @@ async fn rest(context: &mut Context<'_>, stage: &Stage) -> Result<()> {
     let share = meter.share()?;
     let writes = writes(stage, mark).await?;
     let calls = (stage.tfc.call_count() - calls) as f64;
-    context.report.add(Figure::new("rest", "a core's share without the third party", share * 100.0, "%").at_most(0.5).absolute());
+    context
+        .report
+        .add(Figure::new("rest", "a core's share without the third party", share * 100.0, "%").at_most(0.5).absolute());
     context.report.add(Figure::new("rest", "writes but the Lease's", writes.len() as f64, "").at_most(0.0));
     context.report.add(Figure::new("rest", "calls to TFC", calls, "").at_most(0.0));
     Ok(())
@@ -176,7 +182,8 @@ async fn sweep(context: &mut Context<'_>, stage: &mut Stage) -> Result<()> {
     let pid = operator.pid();
     let from = stage.tfc.call_count();
     let is_page = |route: &str, method: &str| {
-        method == "GET" && ["/users/:user/authentication-tokens", "/organizations/:organization/team-tokens"].contains(&route)
+        method == "GET"
+            && ["/users/:user/authentication-tokens", "/organizations/:organization/team-tokens"].contains(&route)
     };
     let pages_of = |stage: &Stage| {
         let calls = stage.tfc.log_since(from);
@@ -201,9 +208,15 @@ async fn sweep(context: &mut Context<'_>, stage: &mut Stage) -> Result<()> {
         return Err(Error::new(format!("{revoked} of {many} tokens live after the sweep")));
     }
     // The user's own list is one page more.
-    context.report.add(Figure::new("sweep", format!("pages for {many} tokens"), pages.len() as f64, "").of(expected as f64 + 1.0).at_most(1.05));
+    context.report.add(
+        Figure::new("sweep", format!("pages for {many} tokens"), pages.len() as f64, "")
+            .of(expected as f64 + 1.0)
+            .at_most(1.05),
+    );
     context.report.add(Figure::new("sweep", "refused", refused as f64, "").at_most(0.0));
-    context.report.add(Figure::new("sweep", "memory at its peak, of that before", peak, "MB").of(before).at_most(1.1).absolute());
+    context
+        .report
+        .add(Figure::new("sweep", "memory at its peak, of that before", peak, "MB").of(before).at_most(1.1).absolute());
     if let (Some(first), Some(last)) = (pages.first(), pages.last()) {
         let seconds = last.at.duration_since(first.at).as_secs_f64();
         let rate = if seconds == 0.0 { 0.0 } else { pages.len() as f64 / seconds };

@@ -17,7 +17,18 @@ use crate::report::Report;
 
 /// Their names, as flags take them.
 pub const NAMES: [&str; 13] = [
-    "spread", "issue", "rates", "urgent", "latency", "many", "memory", "restart", "rest", "sweep", "failover", "growth",
+    "spread",
+    "issue",
+    "rates",
+    "urgent",
+    "latency",
+    "many",
+    "memory",
+    "restart",
+    "rest",
+    "sweep",
+    "failover",
+    "growth",
     "installations",
 ];
 
@@ -71,7 +82,8 @@ impl Context<'_> {
         }
         self.report.progress("the machine's own limit: an issuance's requests by a client that does nothing else");
         let limit = raw::measure(self.flags).await?;
-        self.report.progress(format!("  {:.1} issuances a second, {} requests at a time", limit.per_second, limit.at_a_time));
+        self.report
+            .progress(format!("  {:.1} issuances a second, {} requests at a time", limit.per_second, limit.at_a_time));
         self.limit = Some(limit);
         Ok(limit)
     }

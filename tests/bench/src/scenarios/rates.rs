@@ -48,7 +48,8 @@ async fn backlog(context: &mut Context<'_>, name: &str, limit: RateLimit, neighb
     let calls = stage.tfc.log();
     stage.stop().await?;
 
-    let (others, ours): (Vec<Call>, Vec<Call>) = calls.into_iter().partition(|call| call.agent.as_deref() == Some(AGENT));
+    let (others, ours): (Vec<Call>, Vec<Call>) =
+        calls.into_iter().partition(|call| call.agent.as_deref() == Some(AGENT));
     let mints: Vec<Timestamp> = ours.iter().filter(|call| call.status == Some(201)).map(|call| call.at).collect();
     let (Some(first), Some(last)) = (mints.first().copied(), mints.last().copied()) else { return Ok(()) };
     let inside = |call: &&Call| call.at >= first && call.at <= last;
@@ -58,9 +59,19 @@ async fn backlog(context: &mut Context<'_>, name: &str, limit: RateLimit, neighb
     let refused = ours.iter().filter(inside).filter(|call| call.status == Some(429)).count();
     let title = |what: &str| format!("{name}{}: {what}", if neighbour { " and another client" } else { "" });
     let report = &mut *context.report;
-    report.add(Figure::new("rates", title("mints of what is left of the budget"), mints.len() as f64, "").of(left).at_least(0.95));
-    report.add(Figure::new("rates", title("refused, of all calls"), refused as f64, "").of(ours.len() as f64).at_most(if neighbour { 0.03 } else { 0.005 }));
-    report.add(Figure::new("rates", title("sent before a refusal's time was over"), blind(&ours) as f64, "").at_most(0.0));
+    report.add(
+        Figure::new("rates", title("mints of what is left of the budget"), mints.len() as f64, "")
+            .of(left)
+            .at_least(0.95),
+    );
+    report.add(
+        Figure::new("rates", title("refused, of all calls"), refused as f64, "")
+            .of(ours.len() as f64)
+            .at_most(if neighbour { 0.03 } else { 0.005 }),
+    );
+    report.add(
+        Figure::new("rates", title("sent before a refusal's time was over"), blind(&ours) as f64, "").at_most(0.0),
+    );
     if let Some(refused) = refused_to_other {
         let asked = refused as f64 + taken;
         report.add(Figure::new("rates", title("of the other client's requests refused"), refused as f64, "").of(asked));

@@ -31,7 +31,11 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
         for cycle in 0..CYCLES {
             let wake = wake(&uid, cycle, issued)?;
             longest = longest.max(wake.duration_since(issued));
-            if cycle == 0 { first.push(wake) } else { later.push(wake) }
+            if cycle == 0 {
+                first.push(wake)
+            } else {
+                later.push(wake)
+            }
             issued = wake + MINT;
         }
     }
@@ -41,9 +45,16 @@ pub fn run(context: &mut Context<'_>) -> Result<()> {
     let until = from + SignedDuration::from_mins(minutes * (CYCLES as i64 - 3));
     later.retain(|at| *at >= from && *at < until);
     context.report.add(worst("first renewals: the busiest minute, of the mean over the cycle", &first, began, minutes));
-    context.report.add(worst("later renewals: the busiest minute, of the mean", &later, from, minutes * (CYCLES as i64 - 3)));
+    context.report.add(worst(
+        "later renewals: the busiest minute, of the mean",
+        &later,
+        from,
+        minutes * (CYCLES as i64 - 3),
+    ));
     let all = (later.len() as f64 / ROLES as f64) / (minutes * (CYCLES as i64 - 3)) as f64 * 40.0;
-    context.report.add(Figure::new("spread", "renewals in the 40 minutes after which one is due at the latest", all, "").at_most(1.1));
+    context.report.add(
+        Figure::new("spread", "renewals in the 40 minutes after which one is due at the latest", all, "").at_most(1.1),
+    );
     Ok(())
 }
 

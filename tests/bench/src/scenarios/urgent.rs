@@ -50,11 +50,13 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
     let rotated = first(&stage, backlog, |call| minted_for(call, "asked-rotate")).await?;
     let revoked = first(&stage, backlog, |call| minted_for(call, "asked-revoke")).await?;
     let gone = first(&stage, backlog, |call| call.killed.contains(&deleted_token)).await?;
-    let mut delays = vec![("a rotation asked for", since(asked, &rotated)), ("a revocation asked for", since(asked, &revoked))];
+    let mut delays =
+        vec![("a rotation asked for", since(asked, &rotated)), ("a revocation asked for", since(asked, &revoked))];
     delays.push(("a role that goes", since(asked, &gone)));
 
     let predecessor = poll_until("the predecessor of role overlap", SOON, async || {
-        let status = stage.ground.send(Method::GET, &format!("{ROLES}/overlap"), None).await.map_err(|e| e.to_string())?;
+        let status =
+            stage.ground.send(Method::GET, &format!("{ROLES}/overlap"), None).await.map_err(|e| e.to_string())?;
         let record = status["status"]["predecessors"][0].clone();
         if record.is_null() { Err(format!("{}", status["status"])) } else { Ok(record) }
     })
@@ -104,8 +106,18 @@ async fn annotate(stage: &Stage, name: &str, wish: &str) -> Result<()> {
 }
 
 async fn token(stage: &Stage, name: &str) -> Result<String> {
-    let role = stage.ground.send(Method::GET, &format!("/apis/terraformcloud.dev/v1alpha1/namespaces/{NAMESPACE}/terraformcloudroles/{name}"), None).await?;
-    role["status"]["current"]["tokenID"].as_str().map(str::to_owned).ok_or_else(|| Error::new(format!("role {name} has no token")))
+    let role = stage
+        .ground
+        .send(
+            Method::GET,
+            &format!("/apis/terraformcloud.dev/v1alpha1/namespaces/{NAMESPACE}/terraformcloudroles/{name}"),
+            None,
+        )
+        .await?;
+    role["status"]["current"]["tokenID"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Error::new(format!("role {name} has no token")))
 }
 
 /// First mints in the slowest stretch, and in the mean; none where the backlog was over too soon.
