@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn woken(wakes: &mut UnboundedReceiver<ObjectRef<Slim>>) -> Vec<String> {
-        std::iter::from_fn(|| wakes.try_next().ok().flatten()).map(|reference| reference.name).collect()
+        std::iter::from_fn(|| wakes.try_recv().ok()).map(|reference| reference.name).collect()
     }
 
     #[test]
