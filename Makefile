@@ -122,6 +122,7 @@ check: build ## Formatting, lints, generated files, unit tests; needs no control
 .PHONY: test
 test: check testbed ## Everything: check, then the tests that need a control plane
 	TESTBED_BIN="$$($(TESTBED) --path)" cargo test $(ALL) --exclude node-tests --test '*'
+	@$(MAKE) --no-print-directory bench-short
 
 .PHONY: node-tools
 node-tools:
@@ -134,6 +135,21 @@ test-node: node-tools image image-before testbed testbed-node ## The image and t
 	cargo test $(ALL) --test release --no-run
 	TESTBED_BIN="$$($(TESTBED) --path)" NODE_BIN="$$($(TESTBED) --node --path)" IMAGES="$(abspath $(IMAGE_DIR))" \
 		tests/testbed/sandbox.sh cargo test $(ALL) --offline --test release -- --test-threads=1
+
+# The operator and the tool are built one after the other: together they would share features, and what ships has its own.
+SHIPS := $(or $(CARGO_TARGET_DIR),target)/release
+BENCH_FLAGS = --testbed "$$($(TESTBED) --path)" --out $(or $(CARGO_TARGET_DIR),target)/bench \
+	$(if $(ROLES),--roles $(ROLES)) $(if $(MANY),--many $(MANY)) $(if $(MOST),--most $(MOST)) $(if $(MINUTES),--rest-minutes $(MINUTES))
+
+.PHONY: bench
+bench: tools testbed ## Measure the operator that ships beside the machine's own limit, about 45 min (BENCH="issue restart": these alone; ROLES, MANY, MOST, MINUTES: the scale)
+	cargo build $(LOCKED) --release --package tfc-token-operator
+	cargo build $(LOCKED) --release --package tfc-bench
+	$(SHIPS)/tfc-bench --operator $(SHIPS)/tfc-token-operator $(BENCH_FLAGS) $(BENCH)
+
+.PHONY: bench-short
+bench-short: build testbed ## The same with 500 roles in 2 min: bars that are ratios and counts alone, no seconds and no megabytes
+	$(PROGRAMS)/tfc-bench --operator $(OPERATOR) $(BENCH_FLAGS) --short --roles 500 --many 500 spread issue rates restart
 
 .PHONY: soak
 soak: build testbed ## Histories drawn anew, and the operator killed 100 times in a burst, round after round until something does not hold

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 
 use crate::api::config::{AllowEntry, ResolvedTeam};
 use crate::boottime::BootInstant;
@@ -109,6 +110,7 @@ impl Session {
 pub struct Accounts {
     sessions: RwLock<HashMap<ConfigKey, Arc<Session>>>,
     shared: Mutex<Shared>,
+    changed: Notify,
     /// Walks over lists of tokens, shared by the roles that wait for them.
     pub walks: Walks,
 }
@@ -135,7 +137,23 @@ impl Accounts {
             .is_some_and(|b| b.terms == session.terms && b.account == session.account && b.teams() == session.teams());
         session.epoch = if same { before.map_or(0, |b| b.epoch) } else { self.next_epoch() };
         sessions.insert(key, Arc::new(session));
+        self.changed.notify_waiters();
         !same
+    }
+
+    /// Resolves once each config was asked about, whatever came of it.
+    pub async fn answered(&self) {
+        loop {
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            // Before the look: a change that comes right after it counts.
+            changed.as_mut().enable();
+            let is_open = |session: &Arc<Session>| matches!(&session.account, Err(unready) if unready.reason.is_none());
+            if !self.sessions.read().unwrap_or_else(PoisonError::into_inner).values().any(is_open) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// The configs that were read.

@@ -14,6 +14,7 @@ use crate::cluster::{ClusterError, Refusal};
 use crate::marker::attempt;
 use crate::plan::observed::{Facts, Nonce, Observed, Secret, Trouble, TroubleKind};
 use crate::secret;
+use crate::tfc::Leave;
 
 /// One pass over one role: from a fresh read of it to a rest.
 pub struct Round {
@@ -34,6 +35,8 @@ pub struct Round {
     pub failures: u32,
     /// Right before the intent was written that this round may send.
     pub begun_at: Option<BootInstant>,
+    /// Leave of the account's budget for the mint of the intent that this round wrote.
+    pub leave: Option<Arc<Leave>>,
     /// The token that this round minted, for the case that its role turns out to be gone.
     pub minted_token_id: Option<String>,
     /// The resourceVersion at which the Secret was read whole and found in order.
@@ -74,8 +77,16 @@ impl Round {
     ) -> Result<Option<Round>, Unread> {
         let role = world.cluster.get::<TerraformCloudRole>(namespace, name).await;
         let Some(role) = role.map_err(|error| Unread { error, round: None })? else { return Ok(None) };
+        let mut round = Round::of(world, role, verified, place);
+        match round.read_secret(world).await {
+            Ok(()) => Ok(Some(round)),
+            Err(error) => Err(Unread { error, round: Some(Box::new(round)) }),
+        }
+    }
+
+    fn of(world: &World, role: TerraformCloudRole, verified: Option<String>, place: Namespace) -> Round {
         let session = world.accounts.session(&role.config_key());
-        let mut round = Round {
+        Round {
             role,
             session,
             secret: Secret::Absent,
@@ -84,15 +95,19 @@ impl Round {
             failed: false,
             failures: 0,
             begun_at: None,
+            leave: None,
             minted_token_id: None,
             verified,
             swept: false,
             namespace: place,
-        };
-        match round.read_secret(world).await {
-            Ok(()) => Ok(Some(round)),
-            Err(error) => Err(Unread { error, round: Some(Box::new(round)) }),
         }
+    }
+
+    /// The same, of a role and a Secret that lists showed: good to see whether the role rests, and for nothing else.
+    pub fn listed(world: &World, role: TerraformCloudRole, secret: &ObjectMeta, place: Namespace) -> Round {
+        let mut round = Round::of(world, role, None, place);
+        round.see_secret(world, Some(secret));
+        round
     }
 
     /// Reads the Secret's metadata anew.

@@ -1,19 +1,30 @@
 //! Writes to the role's status: the intent before a mint, the record after it.
 
+use std::sync::Arc;
+
 use tracing::{info, warn};
 
-use super::{After, World, cluster_trouble};
+use super::{After, World, class, cluster_trouble};
 use crate::api::{RoleReason, TerraformCloudRole, TerraformCloudRoleStatus};
 use crate::boottime::BootInstant;
 use crate::cluster::ClusterError;
 use crate::failpoint;
 use crate::observe::Round;
 use crate::plan::observed::Secret;
-use crate::plan::step::Note;
+use crate::plan::step::{Note, Urgency};
 use crate::tfc::Class;
 
 /// Writes the intent down. From here on the attempt is this round's to send.
-pub async fn begin(world: &World, round: &mut Round, status: TerraformCloudRoleStatus) -> After {
+///
+/// Leave for the mint is got before it: an intent that waited for its account's budget would be open for as long as a backlog lasts, and the
+/// room for attempts of unknown fate is small.
+pub async fn begin(world: &World, round: &mut Round, status: TerraformCloudRoleStatus, urgency: Urgency) -> After {
+    let Some(client) = world.client(round) else { return After::Plan };
+    round.leave = Some(Arc::new(client.leave(class(urgency)).await));
+    let session = world.accounts.session(&round.role.config_key());
+    if session.map(|session| session.epoch) != round.session.as_ref().map(|session| session.epoch) {
+        return After::Observe;
+    }
     let attempt = status.intent.as_ref().map(|intent| intent.record.attempt.clone());
     round.begun_at = Some(BootInstant::now());
     match write(world, round, &status).await {

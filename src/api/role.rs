@@ -110,7 +110,8 @@ pub struct TerraformCloudRoleSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,
     /// How long before the end of a lease a token gets its successor, as a duration shorter than `ttl`, e.g. `20m`.
-    /// Default: a third of the lease, jittered. Not together with `renewBeforePercentage`; not with a single slot.
+    /// Default: a third of the lease. The first successor of a role comes sooner: roles of one burst are spread. Not
+    /// together with `renewBeforePercentage`; not with a single slot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<String>,
     /// The same in percent of the lease, from 1 to 99, e.g. `33`. Not together with `renewBefore`; not with a single

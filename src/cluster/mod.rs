@@ -7,6 +7,7 @@ mod call;
 pub mod events;
 pub mod leases;
 pub mod lists;
+pub mod meta;
 pub mod permission;
 pub mod roles;
 pub mod secrets;

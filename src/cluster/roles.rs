@@ -2,26 +2,72 @@
 
 use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
+use super::meta::lean;
 use super::secrets::SecretMeta;
 use super::{Cluster, ClusterError};
+use crate::api::config::TerraformCloudConfigStatus;
+use crate::api::{
+    TerraformCloudConfig, TerraformCloudConfigSpec, TerraformCloudRole, TerraformCloudRoleSpec,
+    TerraformCloudRoleStatus,
+};
 
-/// Where the objects of a kind stand.
-pub trait Kind: DeserializeOwned {
+/// Where the objects of a kind stand, and what they are made of.
+pub trait Kind: Sized {
     /// Part of the path: group, version and plural are fixed, the kind is not.
     const PLURAL: &'static str;
+    /// `spec`.
+    type Spec: DeserializeOwned;
+    /// `status`.
+    type Status: DeserializeOwned;
+
+    /// The object of its parts.
+    fn of(metadata: ObjectMeta, spec: Self::Spec, status: Option<Self::Status>) -> Self;
 }
 
-impl Kind for crate::api::TerraformCloudRole {
+impl Kind for TerraformCloudRole {
     const PLURAL: &'static str = "terraformcloudroles";
+    type Spec = TerraformCloudRoleSpec;
+    type Status = TerraformCloudRoleStatus;
+
+    fn of(metadata: ObjectMeta, spec: Self::Spec, status: Option<Self::Status>) -> Self {
+        Self { metadata, spec, status }
+    }
 }
 
-impl Kind for crate::api::TerraformCloudConfig {
+impl Kind for TerraformCloudConfig {
     const PLURAL: &'static str = "terraformcloudconfigs";
+    type Spec = TerraformCloudConfigSpec;
+    type Status = TerraformCloudConfigStatus;
+
+    fn of(metadata: ObjectMeta, spec: Self::Spec, status: Option<Self::Status>) -> Self {
+        Self { metadata, spec, status }
+    }
+}
+
+/// An object as it comes.
+#[derive(Deserialize)]
+pub(super) struct Parts<Spec, Status> {
+    #[serde(deserialize_with = "lean")]
+    metadata: ObjectMeta,
+    spec: Spec,
+    #[serde(default = "none")]
+    status: Option<Status>,
+}
+
+fn none<T>() -> Option<T> {
+    None
+}
+
+impl<Spec, Status> Parts<Spec, Status> {
+    /// The object of a kind.
+    pub fn whole<K: Kind<Spec = Spec, Status = Status>>(self) -> K {
+        K::of(self.metadata, self.spec, self.status)
+    }
 }
 
 fn path<K: Kind>(namespace: &str, name: &str) -> String {
@@ -45,7 +91,7 @@ impl Cluster {
 
     /// The object as the API server holds it, from a consistent read; `None` where there is none.
     pub async fn get<K: Kind>(&self, namespace: &str, name: &str) -> Result<Option<K>, ClusterError> {
-        match self.call(Call::new(Method::GET, path::<K>(namespace, name))).await {
+        match self.object(Call::new(Method::GET, path::<K>(namespace, name))).await {
             Ok(object) => Ok(Some(object)),
             Err(ClusterError::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -65,7 +111,7 @@ impl Cluster {
         };
         let body = json!({"metadata": {"resourceVersion": resource_version}, "status": difference(&old, &new)});
         let path = format!("{}/status", path::<K>(namespace, name));
-        self.call(Call::new(Method::PATCH, path).body(body).query(FIELD_MANAGER)).await
+        self.object(Call::new(Method::PATCH, path).body(body).query(FIELD_MANAGER)).await
     }
 
     /// Writes the finalizers, on the resourceVersion observed.
@@ -75,7 +121,11 @@ impl Cluster {
         finalizers: &[String],
     ) -> Result<K, ClusterError> {
         let body = json!({"metadata": {"resourceVersion": resource_version, "finalizers": finalizers}});
-        self.call(Call::new(Method::PATCH, path::<K>(namespace, name)).body(body).query(FIELD_MANAGER)).await
+        self.object(Call::new(Method::PATCH, path::<K>(namespace, name)).body(body).query(FIELD_MANAGER)).await
+    }
+
+    async fn object<K: Kind>(&self, call: Call<'_>) -> Result<K, ClusterError> {
+        self.call::<Parts<K::Spec, K::Status>>(call).await.map(Parts::whole)
     }
 }
 

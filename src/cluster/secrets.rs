@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::call::Call;
+use super::meta::lean;
 use super::roles::FIELD_MANAGER;
 use super::{Cluster, ClusterError};
 
@@ -17,7 +18,7 @@ use super::{Cluster, ClusterError};
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct SecretMeta {
     /// Its metadata.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lean")]
     pub metadata: ObjectMeta,
 }
 
@@ -25,7 +26,7 @@ pub struct SecretMeta {
 #[derive(Deserialize)]
 pub struct SecretValue {
     /// Its metadata.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lean")]
     pub metadata: ObjectMeta,
     #[serde(default)]
     data: BTreeMap<String, Zeroizing<String>>,

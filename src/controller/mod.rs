@@ -1,6 +1,7 @@
 //! Wires watches to the loops of roles and configs, and runs them for as long as this process leads.
 
 pub mod configs;
+mod glance;
 pub mod memory;
 mod namespaces;
 mod permissions;
@@ -8,6 +9,7 @@ pub mod roles;
 pub mod slim;
 mod startup;
 mod sweep;
+mod turnstile;
 mod wakes;
 mod watches;
 
@@ -23,6 +25,7 @@ use self::configs::check::Checker;
 use self::memory::Memory;
 use self::namespaces::Namespaces;
 use self::slim::Slim;
+use self::turnstile::Turnstile;
 use self::wakes::Wakes;
 use crate::accounts::ConfigKey;
 use crate::act::World;
@@ -58,6 +61,7 @@ pub struct Operator {
     namespaces: Namespaces,
     scopes: Vec<Scope>,
     wakes: Wakes<Slim>,
+    turnstile: Arc<Turnstile>,
     /// Salt of the digests by which a changed admin token is noticed.
     pub(crate) salt: String,
 }

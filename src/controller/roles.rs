@@ -28,6 +28,9 @@ const MOST_ROUNDS: usize = 6;
 /// When a role that came before its config is looked at again, should that not wake it.
 const EARLY: Duration = Duration::from_secs(1);
 
+/// Who waits for a place among the first mints is woken when there is one, and looks for itself after this time all the same.
+const WAITS: Duration = Duration::from_secs(60);
+
 /// What the loop of a role needs of the operator.
 #[derive(Clone, Copy)]
 pub struct Host<'a> {
@@ -47,7 +50,18 @@ pub async fn reconcile(slim: Arc<Slim>, operator: Arc<Operator>) -> Result<Actio
     if is_early(&slim.config, &operator).await {
         return Ok(Action::requeue(EARLY));
     }
+    let place = match slim.is_unserved() {
+        true => match operator.turnstile.enter(&slim) {
+            Some(place) => Some(place),
+            None => return Ok(Action::requeue(WAITS)),
+        },
+        false => {
+            operator.turnstile.forget(slim.metadata.uid.as_deref().unwrap_or_default());
+            None
+        }
+    };
     let round = tokio::spawn(async move {
+        let _place = place;
         let host = Host {
             world: &operator.world,
             memory: &operator.memory,

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::accounts::ConfigKey;
 use crate::api::names::FINALIZER_REVOKE;
 use crate::api::{Condition, Kind, RoleReason, Source, TerraformCloudRole};
+use crate::cluster::meta::lean;
 
 /// A role as the watch keeps it.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,6 +37,11 @@ pub struct Slim {
 }
 
 impl Slim {
+    /// It has no token and is not on its way out: what there is to do for it can wait for what is more urgent.
+    pub fn is_unserved(&self) -> bool {
+        self.tokens.is_none() && self.metadata.deletion_timestamp.is_none()
+    }
+
     /// It waits for a slot that another role holds.
     pub fn waits(&self) -> bool {
         self.ready.1 == RoleReason::Conflict.as_str()
@@ -75,6 +81,7 @@ fn hash(text: &str) -> u64 {
 /// As much of a role as the projection needs, read without demands on the rest.
 #[derive(Deserialize)]
 struct Wire {
+    #[serde(deserialize_with = "lean")]
     metadata: ObjectMeta,
     #[serde(default)]
     spec: WireSpec,

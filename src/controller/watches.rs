@@ -22,8 +22,9 @@ use super::namespaces::Namespaces;
 use super::permissions::Permissions;
 use super::slim::Slim;
 use super::startup::Leading;
+use super::turnstile::Turnstile;
 use super::wakes::Wakes;
-use super::{Operator, Scope, roles, sweep};
+use super::{Operator, Scope, glance, roles, sweep};
 use crate::accounts::ConfigKey;
 use crate::api::TerraformCloudConfig;
 use crate::api::names::{GROUP, LABEL_MANAGED_BY, LABEL_ROLE, OPERATOR};
@@ -45,6 +46,7 @@ pub fn watching() -> watcher::Config {
 /// What the loops of one scope are fed with.
 struct Feed {
     scope: usize,
+    namespace: Option<String>,
     roles: BoxStream<'static, watcher::Result<Slim>>,
     configs: BoxStream<'static, watcher::Result<TerraformCloudConfig>>,
     role_wakes: UnboundedReceiver<ObjectRef<Slim>>,
@@ -66,10 +68,13 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
         let (role_store, roles) = watch_roles(&client, namespace.as_deref(), news.clone(), permissions.clone());
         let (config_store, configs) =
             watch_configs(&client, namespace.as_deref(), config_removed.clone(), permissions.clone());
-        feeds.push(Feed { scope, roles, configs, role_wakes, config_wakes });
+        let namespace = namespace.clone();
+        feeds.push(Feed { scope, namespace, roles, configs, role_wakes, config_wakes });
         scopes.push(Scope { roles: role_store, configs: config_store });
     }
     let places = Namespaces::default();
+    // A quarter is kept for what is more urgent.
+    let first_mints = usize::from(settings.max_concurrent_reconciles.get()) * 3 / 4;
     let operator = Arc::new(Operator {
         configs: Configs::new(config_wakes.clone(), References::new(client.clone(), config_wakes)),
         salt: leading.salt,
@@ -78,6 +83,7 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
         memory: Memory::default(),
         namespaces: places.clone(),
         scopes,
+        turnstile: Arc::new(Turnstile::new(first_mints, wakes.clone())),
         wakes,
     });
     show_roles(&operator);
@@ -126,6 +132,7 @@ async fn serve(operator: Arc<Operator>, feed: Feed, shutdown: Shutdown) {
                 configs::placeholder(&operator, &config);
             }
         }
+        glance::look(&operator, feed.namespace.as_deref()).await;
         Controller::for_stream(feed.roles, scope.roles.clone())
             .with_config(controller::Config::default().concurrency(concurrency))
             .reconcile_on(feed.role_wakes)
@@ -236,7 +243,9 @@ async fn told_of_roles(operator: Arc<Operator>, mut news: UnboundedReceiver<News
     while let Some(news) = news.next().await {
         match news {
             News::Removed(role) => {
-                operator.memory.remove(role.metadata.uid.as_deref().unwrap_or_default());
+                let uid = role.metadata.uid.as_deref().unwrap_or_default();
+                operator.memory.remove(uid);
+                operator.turnstile.forget(uid);
                 operator.configs.wake(&role.config);
                 if role.slot.is_some() {
                     operator.wake_waiting(None);
@@ -261,12 +270,18 @@ async fn told_of_removed_configs(operator: Arc<Operator>, mut removals: Unbounde
 }
 
 /// A Secret of a role that someone else changed or deleted is looked at.
+///
+/// The list with which it begins is later than the roles' own and than the first look: what changed since is seen in it.
 async fn told_of_secrets(
     operator: Arc<Operator>,
     client: kube::Client,
     namespace: Option<String>,
     permissions: Permissions,
 ) {
+    for scope in &operator.scopes {
+        // An error means that the watch of the roles has ended, and with it all.
+        let _ = scope.roles.wait_until_ready().await;
+    }
     let api: Api<PartialObjectMeta<Secret>> = scoped(&client, namespace.as_deref());
     let ours = watching().labels(&format!("{LABEL_MANAGED_BY}={OPERATOR}"));
     let mut events = watcher(api, ours).default_backoff().boxed();

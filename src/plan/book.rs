@@ -169,7 +169,7 @@ pub fn adopt(o: &Observed, secret: &OurSecret, held: &Held, source: Source, now:
         }
     }
     let note = if first { Note::Issued(current.clone()) } else { Note::Rotated(current.clone()) };
-    status.renew_at = terms.as_ref().and_then(|t| renew_at(t, &current)).map(time);
+    status.renew_at = terms.as_ref().and_then(|t| renew_at(o, t, &current)).map(time);
     status.subject_id = Subject::parse(&current.subject).map(|s| s.id().to_owned());
     status.current = Some(current);
     status.restarting = o.restarts.then(|| time(now));

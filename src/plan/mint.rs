@@ -1,6 +1,6 @@
 //! Whether a token is to be minted, and what stands in the way.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::conditions::{self, Verdict};
 use super::observed::{AccountKind, Observed, Secret};
@@ -36,7 +36,7 @@ pub fn plan(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> R
     if let (Some(intent), Some(begun)) = (intent, &o.facts.begun)
         && intent.record.attempt == *begun
     {
-        return Ok(Some(issue(o, subject, intent, cause(o, terms, now))));
+        return Ok(Some(issue(o, subject, intent, urgency(o, cause(o, terms, now), now))));
     }
     let Some(cause) = cause(o, terms, now) else {
         // What an open attempt was for is no longer wanted. Its fate is found out later.
@@ -59,7 +59,7 @@ pub fn plan(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> R
     if let Some(step) = slot::prepare(o, subject, terms)? {
         return Ok(Some(step));
     }
-    Ok(Some(begin(o, subject, terms, now)))
+    Ok(Some(begin(o, subject, terms, cause, now)))
 }
 
 /// Why a token is to be minted now, if it is.
@@ -80,7 +80,7 @@ pub fn cause(o: &Observed, terms: &Terms, now: Timestamp) -> Option<Cause> {
     if expired || lost(o, current) || sweep::is_current_missing(o, current) || slot::overtaken_by_our_own(o) {
         return Some(Cause::Lost);
     }
-    renew_at(terms, current).is_some_and(|at| at <= now).then_some(Cause::Due)
+    renew_at(o, terms, current).is_some_and(|at| at <= now).then_some(Cause::Due)
 }
 
 /// The Secret does not hold the current token's value.
@@ -144,7 +144,7 @@ fn gates(o: &Observed, subject: &Subject, cause: Cause) -> Result<(), Verdict> {
 }
 
 /// Writes down what is about to be minted. An attempt of unknown fate is kept beside it.
-fn begin(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> Step {
+fn begin(o: &Observed, subject: &Subject, terms: &Terms, cause: Cause, now: Timestamp) -> Step {
     let (host, account) = match &o.config {
         Some(config) => (config.host.clone(), subject::account(o).map(|a| a.id.clone()).unwrap_or_default()),
         None => Default::default(),
@@ -173,11 +173,11 @@ fn begin(o: &Observed, subject: &Subject, terms: &Terms, now: Timestamp) -> Step
         let verdict = Verdict::working(RoleReason::Issuing, "a token is being minted");
         conditions::put(o, &mut status, None, &verdict);
     }
-    Step::Begin(Box::new(status))
+    Step::Begin(Box::new(status), urgency(o, Some(cause), now))
 }
 
 /// Mints what was written down; a slot's Secret is claimed before.
-fn issue(o: &Observed, subject: &Subject, intent: &Intent, cause: Option<Cause>) -> Step {
+fn issue(o: &Observed, subject: &Subject, intent: &Intent, urgency: Urgency) -> Step {
     if subject.is_slot() && !o.facts.claimed {
         return Step::Claim;
     }
@@ -195,14 +195,19 @@ fn issue(o: &Observed, subject: &Subject, intent: &Intent, cause: Option<Cause>)
         subject: subject.clone(),
         description,
         expires_at: intent.requested_expiry.as_ref().map_or(o.wall, |t| t.0),
-        urgency: urgency(cause),
+        urgency,
         secret: ours.map(|s| (s.uid.clone(), s.resource_version.clone())),
         former: ours.and_then(|s| s.record.clone()),
     }))
 }
 
-fn urgency(cause: Option<Cause>) -> Urgency {
+/// A token that is due and ends so soon is about to leave pods without one.
+const DYING: SignedDuration = SignedDuration::from_mins(2);
+
+fn urgency(o: &Observed, cause: Option<Cause>, now: Timestamp) -> Urgency {
+    let end = current(o).and_then(|c| c.expires_at.as_ref());
     match cause {
+        Some(Cause::Due) if end.is_some_and(|end| end.0 <= terms::plus(now, DYING)) => Urgency::Dying,
         Some(Cause::First) | None => Urgency::First,
         Some(Cause::Lost | Cause::Incident) => Urgency::Dying,
         Some(Cause::Asked) => Urgency::Asked,

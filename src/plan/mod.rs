@@ -303,7 +303,7 @@ fn rest(o: &Observed, terms: Option<&Terms>, verdict: &Verdict, retry: Option<Si
     let live = live(o, terms);
     conditions::put(o, &mut status, live.clone(), if ready { live.as_ref().unwrap_or(verdict) } else { verdict });
     if let Some(terms) = terms {
-        status.renew_at = status.current.as_ref().and_then(|c| renew_at(terms, c)).map(book::time);
+        status.renew_at = status.current.as_ref().and_then(|c| renew_at(o, terms, c)).map(book::time);
     }
     let wake = o.now.and_then(|now| settle::next_wake(o, terms, now)).into_iter().chain(retry).min();
     let changed = Some(&status) != o.role.status.as_ref();
@@ -396,9 +396,9 @@ fn status(o: &Observed) -> Option<&TerraformCloudRoleStatus> {
     o.role.status.as_ref()
 }
 
-fn renew_at(terms: &Terms, token: &Record) -> Option<Timestamp> {
+fn renew_at(o: &Observed, terms: &Terms, token: &Record) -> Option<Timestamp> {
     match &terms.life {
-        Life::Lease(lease) if lease.renews => lease.renew_at(token),
+        Life::Lease(lease) if lease.renews => lease.renew_at(token, o.role.metadata.uid.as_deref().unwrap_or_default()),
         Life::Lease(_) => None,
         Life::Slot(slot) => slot.renew_at(token),
     }

@@ -133,7 +133,7 @@ pub fn next_wake(o: &Observed, terms: Option<&Terms>, now: Timestamp) -> Option<
         _ => None,
     });
     let suspended = o.role.spec.suspend && o.role.metadata.deletion_timestamp.is_none();
-    let renewal = terms.zip(current).filter(|_| !suspended).and_then(|(terms, current)| renew_at(terms, current));
+    let renewal = terms.zip(current).filter(|_| !suspended).and_then(|(terms, current)| renew_at(o, terms, current));
     let ends = current.into_iter().flat_map(|c| [&c.revoke_at, &c.expires_at]);
     let predecessors = status.predecessors.iter().flat_map(|p| [&p.revoke_at, &p.expires_at]);
     let landed = status.predecessors.iter().filter_map(|p| landed_at(o, p));

@@ -17,8 +17,8 @@ pub enum Step {
     Inspect(Inspection),
     /// API server: take the slot's Lease.
     Reserve(Subject),
-    /// API server: write the intent into the status, on the resourceVersion observed.
-    Begin(Box<TerraformCloudRoleStatus>),
+    /// API server: write the intent into the status, on the resourceVersion observed. The mint that follows is as urgent as that.
+    Begin(Box<TerraformCloudRoleStatus>, Urgency),
     /// API server: dry run of the Secret's write, after it was refused.
     Rehearse,
     /// API server: dry run of the Secret's write, and where a Secret stands the annotation `/pending`.

@@ -133,17 +133,38 @@ impl Lease {
         Some(end.min(plus(start, SignedDuration::from_secs(ttl.saturating_mul(leases)))))
     }
 
-    /// When a successor is to be minted: before the token's end, spread by the attempt's name over a tenth of that span so
-    /// that tokens of one burst do not come due together. A third of the life passes at least, whatever the server cut.
-    pub fn renew_at(&self, token: &Record) -> Option<Timestamp> {
+    /// When a successor is to be minted. Each role has its own place in the cycle, by its UID: tokens that were issued in one burst are
+    /// renewed spread over all of it, and so are their successors ever after. It is the last such time that leaves `renewBefore` to the
+    /// token's end. A role's first token may so live for a twentieth of the cycle only; from then on each lives for nineteen
+    /// twentieths. Whatever the server cut, `renewBefore` takes two thirds of the life at most.
+    pub fn renew_at(&self, token: &Record, role_uid: &str) -> Option<Timestamp> {
         let end = self.end(token)?;
         let life = match &token.issued_at {
             Some(issued) => end.duration_since(issued.0),
             None => self.max,
         };
-        let before = self.renew_before.min(life * 2 / 3);
-        let early = (before / 10).min(life / 30);
-        plus_checked(end, -(before + spread(&token.attempt, early)))
+        let latest = plus_checked(end, -self.notice(life))?;
+        let nominal = self.nominal(life);
+        let cycle = (nominal - self.notice(nominal)) * 19 / 20;
+        let since_place = since_place(latest, cycle, role_uid);
+        // The life that was asked for and the one that TFC gave differ by a moment: never sooner than a twentieth.
+        let soonest = plus_checked(end, -(life - (life - self.notice(life)) / 20))?;
+        Some(plus(latest, -since_place).max(soonest))
+    }
+
+    fn notice(&self, life: SignedDuration) -> SignedDuration {
+        self.renew_before.min(life * 2 / 3)
+    }
+
+    /// The life that a token of this role has each time: a mint's own moments apart, by which two differ. Where the server cut it, it is known
+    /// to a hundredth.
+    fn nominal(&self, life: SignedDuration) -> SignedDuration {
+        if life >= self.max * 19 / 20 {
+            return self.max;
+        }
+        let seconds = u64::try_from(life.as_secs().max(1)).unwrap_or(1) + u64::from(life.subsec_nanos() > 0);
+        let grain = (seconds.next_power_of_two() / 128).max(1);
+        SignedDuration::from_secs(i64::try_from(seconds.next_multiple_of(grain)).unwrap_or(i64::MAX))
     }
 
     /// When a predecessor is to be revoked whose successor is in the Secret now. Its own lease may be about to end, and
@@ -194,9 +215,12 @@ fn plus_checked(at: Timestamp, span: SignedDuration) -> Option<Timestamp> {
     at.checked_add(span).ok()
 }
 
-fn spread(seed: &str, over: SignedDuration) -> SignedDuration {
-    let hash = Sha256::digest(seed.as_bytes());
-    let share = i128::from(u16::from_be_bytes([hash[0], hash[1]]));
-    let millis = over.as_millis() * share / i128::from(u16::MAX);
-    SignedDuration::from_millis(i64::try_from(millis).unwrap_or_default())
+/// How long before an instant a role's place in a cycle was that begins anew for ever, counted from 1970.
+fn since_place(at: Timestamp, cycle: SignedDuration, role_uid: &str) -> SignedDuration {
+    let hash = Sha256::digest(role_uid.as_bytes());
+    let share = i128::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]));
+    let cycle = cycle.as_millis().max(1);
+    let place = (cycle * share) >> 32;
+    let since = (i128::from(at.as_millisecond()) - place).rem_euclid(cycle);
+    SignedDuration::from_millis(i64::try_from(since).unwrap_or_default())
 }

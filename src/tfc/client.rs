@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::budget::{Budget, Class};
+use super::budget::{Budget, Class, Leave};
 use super::carrier::{Carrier, Https, LIMITS, Limits};
 use super::connection::{ConnectError, Connection};
 use super::error::{Effect, Error, Kind};
-use super::exchange::{Exchange, Gate, document};
+use super::exchange::{Exchange, Gate, Permits, document};
 use super::model::{AccountInfo, Deleted, Listing, Minted, OrganizationInfo, TeamInfo, TokenInfo};
 use super::observer::Observer;
 use super::subject::{ListScope, Owner, Path, Slot};
@@ -35,6 +35,7 @@ pub struct Client {
     exchange: Arc<Exchange>,
     budget: Arc<Budget>,
     gate: Option<Gate>,
+    leave: Option<Arc<Leave>>,
 }
 
 impl fmt::Debug for Client {
@@ -83,7 +84,7 @@ impl Client {
         observer: Arc<dyn Observer>,
     ) -> Result<Client, ConnectError> {
         let transport = Transport::new(carrier, connection, token)?;
-        Ok(Client { exchange: Arc::new(Exchange { transport, clock, observer }), budget, gate: None })
+        Ok(Client { exchange: Arc::new(Exchange { transport, clock, observer }), budget, gate: None, leave: None })
     }
 
     /// The same client on another budget: once the account is known, all that use it share one.
@@ -97,6 +98,17 @@ impl Client {
     #[must_use]
     pub fn with_gate(&self, gate: Gate) -> Client {
         Client { gate: Some(gate), ..self.clone() }
+    }
+
+    /// Leave of the account's budget, for who has something to do between it and the request: see [`Client::with_leave`].
+    pub async fn leave(&self, class: Class) -> Leave {
+        self.budget.leave(class).await
+    }
+
+    /// The same client; its next request does not wait for its budget, where this leave is still good.
+    #[must_use]
+    pub fn with_leave(&self, leave: Option<Arc<Leave>>) -> Client {
+        Client { leave, ..self.clone() }
     }
 
     /// Who the token is (API page "Account").
@@ -318,7 +330,8 @@ impl Client {
     }
 
     async fn send(&self, class: Class, call: &Call) -> Result<Reply, Error> {
-        self.exchange.call(&self.budget, self.gate.as_ref(), class, call).await
+        let permits = Permits { budget: &self.budget, gate: self.gate.as_ref(), leave: self.leave.as_deref() };
+        self.exchange.call(permits, class, call).await
     }
 }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::budget::{Budget, Class};
+use super::budget::{Budget, Class, Leave};
 use super::carrier::{BodyFault, Failure};
 use super::error::{Effect, Error, Kind, judge};
 use super::observer::{CallOutcome, Observer};
@@ -27,6 +27,17 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Asked right before each request is sent, after all waiting; `Err` holds the reason why nothing may be sent any more (a lost lease).
 pub type Gate = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
+/// What is asked before a request is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Permits<'a> {
+    /// The account's.
+    pub budget: &'a Budget,
+    /// Whether anything may be sent.
+    pub gate: Option<&'a Gate>,
+    /// Leave that was got before.
+    pub leave: Option<&'a Leave>,
+}
+
 /// All that requests of one connection share.
 pub(super) struct Exchange {
     pub transport: Transport,
@@ -36,10 +47,13 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Makes a call; the reply is a success (2xx) whose body is there.
-    pub async fn call(&self, budget: &Budget, gate: Option<&Gate>, class: Class, call: &Call) -> Result<Reply, Error> {
+    pub async fn call(&self, permits: Permits<'_>, class: Class, call: &Call) -> Result<Reply, Error> {
+        let Permits { budget, gate, leave } = permits;
         let (mut limited, mut repeated) = (0, 0);
         loop {
-            budget.acquire(class).await;
+            if !leave.is_some_and(Leave::spend) {
+                budget.acquire(class).await;
+            }
             if let Some(gate) = gate {
                 gate().map_err(|why| Error::new(Kind::Unavailable, format!("not sent: {why}")))?;
             }

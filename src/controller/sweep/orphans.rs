@@ -45,7 +45,7 @@ async fn nobodys<'a>(operator: &Operator, orphans: &'a [Marked]) -> Result<Vec<&
     let suspects: HashSet<&str> = orphans.iter().map(|token| token.attempt.as_str()).collect();
     let mut held = HashSet::new();
     cluster
-        .visit_secrets(|meta| {
+        .visit_secrets(None, |meta| {
             let text = meta.annotations.as_ref().and_then(|annotations| annotations.get(ANNOTATION_RECORD));
             let record = text.and_then(|text| serde_json::from_str::<SecretRecord>(text).ok());
             let attempt = record.and_then(|record| record.held).map(|held| held.attempt);

@@ -24,10 +24,13 @@ use crate::plan::step::{Note, Rest, Revocation, Step, Urgency};
 pub const HOST: &str = "app.terraform.io";
 pub const MINUTE: i64 = 60;
 pub const HOUR: i64 = 3600;
+/// UID of the role. Its place in the cycle of renewals lies so that a token of the tests' beginning is renewed as late as can be.
+pub const ROLE: &str = "role-uid-16";
+const BEGINNING: i64 = 1_800_000_720;
 
 /// The instant that many seconds after the tests' beginning of time.
 pub fn t(seconds: i64) -> Timestamp {
-    Timestamp::from_second(1_800_000_000 + seconds).expect("in range")
+    Timestamp::from_second(BEGINNING + seconds).expect("in range")
 }
 
 pub fn time(seconds: i64) -> Time {
@@ -48,7 +51,7 @@ pub struct Build {
 pub fn role() -> Build {
     let mut role = TerraformCloudRole::new("shop", TerraformCloudRoleSpec::default());
     role.metadata.namespace = Some("apps".into());
-    role.metadata.uid = Some("role-uid".into());
+    role.metadata.uid = Some(ROLE.into());
     role.metadata.generation = Some(1);
     role.metadata.finalizers = Some(vec![FINALIZER_REVOKE.into()]);
     role.spec.config_ref.name = "tfc".into();
@@ -291,7 +294,7 @@ impl Build {
         self.o.secret = Secret::Ours(OurSecret {
             uid: "secret-uid".into(),
             resource_version: "7".into(),
-            record: Some(SecretRecord { v: 1, role_uid: "role-uid".into(), held, layout, ..Default::default() }),
+            record: Some(SecretRecord { v: 1, role_uid: ROLE.into(), held, layout, ..Default::default() }),
             pending: None,
             verified: true,
         });
@@ -461,7 +464,7 @@ impl Build {
 
     pub fn begins(&self) -> TerraformCloudRoleStatus {
         match self.plan() {
-            Step::Begin(status) => *status,
+            Step::Begin(status, _) => *status,
             step => panic!("expected Begin, got {step:?}"),
         }
     }

@@ -1,6 +1,7 @@
 //! Arithmetic of lives: what is cut, when a token's successor is due, when a predecessor dies.
 
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::build::*;
 use crate::plan::admission::Grant;
@@ -44,34 +45,62 @@ fn renew_before_is_a_third_or_a_percentage_or_as_said() {
 }
 
 #[test]
-fn jitter_only_moves_a_renewal_earlier_and_by_at_most_a_tenth_of_its_span() {
+fn first_renewals_are_spread_over_the_whole_cycle() {
     let lease = lease(&role().ttl("1h"));
-    let mut seen = std::collections::BTreeSet::new();
-    for n in 0..200 {
-        let at = lease.renew_at(&role().record(&format!("a{n}"))).expect("due some time");
-        assert!(at <= t(40 * MINUTE) && at >= t(38 * MINUTE), "{at}");
-        seen.insert(at);
+    let mut quarters = [0; 4];
+    for n in 0..400 {
+        let at = lease.renew_at(&role().record("a1"), &format!("role-{n}")).expect("due some time");
+        assert!(at <= t(40 * MINUTE) && at >= t(2 * MINUTE), "{at}");
+        let quarter = (at.duration_since(t(2 * MINUTE)).as_secs() * 4 / (38 * MINUTE)).min(3);
+        quarters[usize::try_from(quarter).unwrap()] += 1;
     }
-    assert!(seen.len() > 100, "tokens of one burst do not come due together");
+    assert!(quarters.iter().all(|count| (70..=130).contains(count)), "{quarters:?}");
 }
 
 #[test]
-fn a_short_notice_is_spread_over_a_tenth_of_itself_only() {
+fn each_later_token_is_renewed_after_one_cycle_however_long_its_mint_took() {
+    let lease = lease(&role().ttl("1h"));
+    for n in 0..50 {
+        let uid = format!("role-{n}");
+        let mut token = role().record("a1");
+        let mut due = lease.renew_at(&token, &uid).expect("due some time");
+        for cycle in 0..20 {
+            let minted = due + SignedDuration::from_millis(137 * (cycle % 7));
+            token.issued_at = Some(Time(minted));
+            // TFC keeps whole seconds, and the mint was on its way for some of the life that was asked for.
+            token.expires_at = Some(Time(jiff::Timestamp::from_second(minted.as_second() + HOUR).unwrap()));
+            let next = lease.renew_at(&token, &uid).expect("due some time");
+            assert_eq!(next.duration_since(due), secs(38 * MINUTE), "{uid}, cycle {cycle}");
+            due = next;
+        }
+    }
+}
+
+#[test]
+fn a_short_notice_is_kept_and_a_longer_one_is_given() {
     let lease = lease(&role().ttl("1h").spec(|s| s.renew_before = Some("5m".into())));
     for n in 0..50 {
-        let at = lease.renew_at(&role().record(&format!("a{n}"))).expect("due some time");
-        assert!(at <= t(55 * MINUTE) && at >= t(55 * MINUTE - 30), "{at}");
+        let at = lease.renew_at(&role().record("a1"), &format!("role-{n}")).expect("due some time");
+        assert!(at <= t(55 * MINUTE) && at >= t(55 * MINUTE / 20), "{at}");
     }
 }
 
 #[test]
-fn a_third_of_the_life_passes_before_a_renewal_whatever_is_asked() {
+fn a_third_of_the_life_passes_between_renewals_whatever_is_asked() {
     let greedy = lease(&role().ttl("1h").spec(|s| s.renew_before = Some("59m".into())));
-    let at = greedy.renew_at(&role().record("a1")).unwrap();
-    assert!(at >= t(18 * MINUTE) && at <= t(20 * MINUTE), "{at}");
+    let first = greedy.renew_at(&role().record("a1"), ROLE).unwrap();
+    assert!(first <= t(20 * MINUTE), "{first}");
+    let mut next = role().record("a2");
+    (next.issued_at, next.expires_at) = (Some(Time(first)), Some(Time(first + secs(HOUR))));
+    assert_eq!(greedy.renew_at(&next, ROLE).unwrap().duration_since(first), secs(19 * MINUTE));
+
+    // A server that cuts to ten seconds is not minted at in a loop.
     let mut short = role().record("a1");
     short.expires_at = Some(time(10));
-    assert!(greedy.renew_at(&short).unwrap() >= t(3), "a server that cuts to ten seconds is not minted at in a loop");
+    let first = greedy.renew_at(&short, ROLE).unwrap();
+    (short.issued_at, short.expires_at) = (Some(Time(first)), Some(Time(first + secs(10))));
+    let second = greedy.renew_at(&short, ROLE).unwrap();
+    assert!(second.duration_since(first) >= secs(3), "{first}, {second}");
 }
 
 #[test]
@@ -161,7 +190,7 @@ fn enormous_durations_do_not_overflow() {
     let grant = Grant { max_ttl: SignedDuration::MAX, default_ttl: secs(HOUR), may_retain: false };
     let wide = terms(&role().ttl("2562047h").o.role.spec, false, &grant).expect("valid");
     let Life::Lease(wide) = wide.life else { panic!() };
-    assert!(wide.renew_at(&role().record("a1")).is_some());
+    assert!(wide.renew_at(&role().record("a1"), ROLE).is_some());
     let slot = SlotLife { interval: Some(secs(2562047 * HOUR)), replace: false };
     slot.requested_expiry(t(0), 3599);
 }

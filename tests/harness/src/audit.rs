@@ -1,4 +1,5 @@
 //! The API server's audit log: who asked for what. Tests count writes with it.
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -54,10 +55,27 @@ impl AuditEvent {
 /// # Errors
 /// When the file cannot be read or does not hold audit events.
 pub fn read(log: &Path) -> Result<Vec<AuditEvent>, Error> {
-    let text =
-        std::fs::read_to_string(log).map_err(Error::while_trying(format_args!("could not read {}", log.display())))?;
+    read_from(log, 0).map(|(events, _)| events)
+}
+
+/// The events from a place in the file on, and the place where the next ones begin. From the middle of a line the next line counts.
+///
+/// # Errors
+/// When the file cannot be read or does not hold audit events.
+pub fn read_from(log: &Path, from: u64) -> Result<(Vec<AuditEvent>, u64), Error> {
+    let failed = || Error::while_trying::<std::io::Error>(format!("could not read {}", log.display()));
+    let mut file = std::fs::File::open(log).map_err(failed())?;
+    // One byte earlier: it tells whether a line begins at that place.
+    file.seek(SeekFrom::Start(from.saturating_sub(1))).map_err(failed())?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(failed())?;
+    let begin =
+        if from == 0 { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1) };
     // Without its end, the last line is still being written.
-    text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(parse).collect()
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(begin, |at| at + 1);
+    let text = std::str::from_utf8(&bytes[begin..end.max(begin)]).map_err(Error::while_trying("not an audit log"))?;
+    let events = text.lines().map(parse).collect::<Result<_, _>>()?;
+    Ok((events, from.saturating_sub(1) + end.max(begin) as u64))
 }
 
 fn parse(line: &str) -> Result<AuditEvent, Error> {

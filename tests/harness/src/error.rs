@@ -11,7 +11,7 @@ impl Error {
     }
 
     /// For `map_err`: `what` was tried, and failed for the cause that follows it.
-    pub(crate) fn while_trying<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Self {
+    pub fn while_trying<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Self {
         move |cause| Self(format!("{what}: {cause}"))
     }
 }

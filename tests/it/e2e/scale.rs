@@ -16,7 +16,7 @@ const ROLES: usize = 500;
 async fn create(stage: &Stage, count: usize) {
     stream::iter(0..count)
         .for_each_concurrent(16, |n| async move {
-            stage.role(&format!("role-{n:03}"), json!({"user": {"me": true}, "ttl": "1h"})).await;
+            stage.role(&format!("role-{n:03}"), json!({"user": {"me": true}, "ttl": "24h"})).await;
         })
         .await;
 }
@@ -87,7 +87,7 @@ fn sample(metrics: &str, name: &str) -> f64 {
 async fn a_first_issuance_takes_four_writes_and_one_call() {
     let stage = Stage::new().await;
     let (since, calls) = (jiff::Timestamp::now(), stage.tfc.call_count());
-    stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;
+    stage.role("shop", json!({"user": {"me": true}, "ttl": "24h"})).await;
     stage.issued("shop").await;
     let writes = writes(&stage, since).await;
     let expected = [

@@ -46,7 +46,7 @@ async fn killed_at_random_moments_of_a_burst_the_operator_leaks_nothing_and_each
         .for_each_concurrent(16, |n| {
             let stage = &stage;
             async move {
-                stage.role(&format!("role-{n:03}"), json!({"user": {"me": true}, "ttl": "1h"})).await;
+                stage.role(&format!("role-{n:03}"), json!({"user": {"me": true}, "ttl": "24h"})).await;
             }
         })
         .await;

@@ -40,7 +40,7 @@ async fn kube_apiserver_and_etcd_killed_during_issuance_cost_no_token() {
         // So that it takes its time.
         stage.tfc.set_reply_delay(Duration::from_millis(300));
         for n in 0..ROLES {
-            stage.role(&format!("role-{n}"), json!({"user": {"me": true}, "ttl": "1h"})).await;
+            stage.role(&format!("role-{n}"), json!({"user": {"me": true}, "ttl": "24h"})).await;
         }
         minted(&stage, ROLES / 4).await;
         bed.control_plane.kill_apiserver();

@@ -26,7 +26,7 @@ impl World {
             Step::Resolve(question) => self.resolve(hand, &question),
             Step::Inspect(inspection) => self.inspect(hand, &inspection),
             Step::Reserve(subject) => self.reserve(hand, &subject),
-            Step::Begin(status) => {
+            Step::Begin(status, _) => {
                 let attempt = status.intent.as_ref().map(|intent| intent.record.attempt.clone());
                 let reply = match self.breaks(Rule::Intent) {
                     true => Reply::Done,

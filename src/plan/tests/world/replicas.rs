@@ -380,7 +380,7 @@ impl World {
 
 fn brief(step: &Step) -> String {
     match step {
-        Step::Begin(status) => format!("Begin {:?}", status.intent.as_ref().map(|i| &i.record.attempt)),
+        Step::Begin(status, _) => format!("Begin {:?}", status.intent.as_ref().map(|i| &i.record.attempt)),
         Step::Record(status, notes) => {
             let notes: Vec<String> = notes.iter().map(|note| format!("{note:?}").chars().take(7).collect()).collect();
             format!("Record {} {}", records(status), notes.join(" "))

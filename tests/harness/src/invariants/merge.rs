@@ -180,6 +180,7 @@ mod tests {
             path: path.into(),
             status: None,
             acted: true,
+            reset: None,
             fault: None,
             agent: Some("tfc-token-operator/0".into()),
             sent: None,

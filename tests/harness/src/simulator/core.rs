@@ -37,6 +37,7 @@ pub(crate) struct Acted {
 pub(crate) struct Outcome {
     pub status: Option<u16>,
     pub acted: bool,
+    pub reset: Option<f64>,
     pub fault: Option<String>,
     pub changes: Changes,
 }
@@ -118,6 +119,7 @@ impl Core {
             path: format!("{}{query}", request.path),
             status: outcome.status,
             acted: outcome.acted,
+            reset: outcome.reset,
             fault: outcome.fault,
             agent: incoming.agent.clone(),
             sent: (request.method == "POST").then(|| sent(&request.body)),

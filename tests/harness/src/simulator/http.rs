@@ -259,7 +259,8 @@ impl Sent {
 
 fn act(shared: &Shared, core: &mut Core, incoming: &Incoming, fault: Option<String>) -> Sent {
     let Acted { reply, verdict, caller, changes } = core.act(incoming);
-    let outcome = Outcome { status: Some(reply.status), acted: true, fault, changes };
+    let reset = (reply.status == 429).then_some(verdict.reset_seconds);
+    let outcome = Outcome { status: Some(reply.status), acted: true, reset, fault, changes };
     let calls = core.record(incoming, caller.as_ref(), outcome);
     note(shared, calls);
     Sent { reply, head: Head::of(core, Some(verdict)), serial: calls - 1 }
@@ -276,7 +277,7 @@ async fn act_unheard(shared: &Shared, incoming: &Incoming, status: Option<u16>, 
     let (head, calls) = {
         let mut core = shared.core();
         let Acted { verdict, caller, changes, .. } = core.act(incoming);
-        let outcome = Outcome { status, acted: true, fault: Some(fault.to_owned()), changes };
+        let outcome = Outcome { status, acted: true, fault: Some(fault.to_owned()), changes, ..Outcome::default() };
         (Head::of(&core, Some(verdict)), core.record(incoming, caller.as_ref(), outcome))
     };
     note(shared, calls);

@@ -27,6 +27,8 @@ pub struct Call {
     pub status: Option<u16>,
     /// Whether the request reached the server's state.
     pub acted: bool,
+    /// Of a call that was refused by the limit: after how many seconds the reply asked to come again.
+    pub reset: Option<f64>,
     /// The fault that struck it.
     pub fault: Option<String>,
     /// The client's `User-Agent`.

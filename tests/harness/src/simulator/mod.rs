@@ -287,6 +287,11 @@ impl Simulator {
         tokens
     }
 
+    /// How many tokens did not exist at the start.
+    pub fn minted_count(&self) -> usize {
+        self.shared.core().state.tokens.minted_count()
+    }
+
     /// A token by id, dead or alive.
     pub fn token(&self, id: &str) -> Option<TokenView> {
         let core = self.shared.core();

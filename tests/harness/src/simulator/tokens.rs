@@ -209,6 +209,8 @@ pub(crate) struct Tokens {
     /// Holder of a team's description.
     descriptions: HashMap<(String, String), Serial>,
     traces: Traces,
+    /// How many did not exist at the start.
+    minted: usize,
     /// What happened since it was last asked.
     changes: Changes,
 }
@@ -220,6 +222,11 @@ impl Tokens {
 
     pub fn iter(&self) -> impl Iterator<Item = &Token> {
         self.all.iter()
+    }
+
+    /// How many there are beside those that existed at the start.
+    pub fn minted_count(&self) -> usize {
+        self.minted
     }
 
     /// By id, unless revoked.
@@ -279,6 +286,7 @@ impl Tokens {
         self.by_digest.insert(digest(value.expose()), serial);
         self.traces.add(value.expose(), serial);
         self.changes.made.push(id.clone());
+        self.minted += usize::from(new.made_by != SEED);
         self.by_subject.entry(new.subject.clone()).or_default().push(serial);
         if matches!(new.kind, TokenKind::Team | TokenKind::TeamLegacy) {
             if let Some(organization) = &new.organization {
