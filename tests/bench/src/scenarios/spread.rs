@@ -136,6 +136,7 @@ fn observed(uid: &str, cycle: usize, issued: Timestamp) -> Result<Observed> {
         role,
         namespace_going: false,
         namespace_labels: None,
+        namespaces_hidden: false,
         config: Some(config),
         secret: Secret::Ours(secret),
         facts: Facts::default(),
@@ -147,5 +148,6 @@ fn observed(uid: &str, cycle: usize, issued: Timestamp) -> Result<Observed> {
         installation,
         settling_time: SignedDuration::from_mins(2),
         swept: false,
+        restarts: false,
     })
 }
