@@ -13,7 +13,7 @@ mod polled;
 mod refused;
 mod repair;
 mod replies;
-mod restart;
+pub mod restart;
 mod rotate;
 mod scale;
 mod secret;

@@ -12,7 +12,7 @@ fn deployments(stage: &Stage) -> Api<Deployment> {
 }
 
 /// A Deployment of so many pods, which no node ever runs.
-async fn deployment(stage: &Stage, name: &str, annotations: Value, replicas: i32) {
+pub async fn deployment(stage: &Stage, name: &str, annotations: Value, replicas: i32) {
     let deployment: Deployment = serde_json::from_value(json!({
         "metadata": {"name": name, "annotations": annotations},
         "spec": {
@@ -32,7 +32,8 @@ fn stamp(deployment: &Deployment) -> Option<String> {
     template.metadata.as_ref()?.annotations.as_ref()?.get("terraformcloud.dev/token-id").cloned()
 }
 
-async fn stamped(stage: &Stage, name: &str, id: &str) {
+/// Waits until its pods were started with that token.
+pub async fn stamped(stage: &Stage, name: &str, id: &str) {
     wait_until(&format!("{name} to be restarted with {id}"), SOON, async || {
         let seen = stamp(&deployments(stage).get(name).await.map_err(|error| error.to_string())?);
         if seen.as_deref() == Some(id) { Ok(()) } else { Err(format!("{seen:?}")) }
@@ -40,7 +41,8 @@ async fn stamped(stage: &Stage, name: &str, id: &str) {
     .await;
 }
 
-async fn restarted(stage: &Stage, role: &str, id: &str) {
+/// Waits until all workloads of a role were restarted with that token.
+pub async fn restarted(stage: &Stage, role: &str, id: &str) {
     stage
         .role_until(role, "its restart to be over", |role| {
             role.status.as_ref().is_some_and(|s| s.restarted.as_deref() == Some(id) && s.restarting.is_none())

@@ -7,6 +7,7 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use tfc_harness::simulator::{Fault, When};
 
+use crate::e2e::restart::{deployment, restarted, stamped};
 use crate::stage::{Setting, Stage, condition, current, token_id};
 
 use super::order::{is_in_order, is_in_order_but};
@@ -24,6 +25,8 @@ pub enum Story {
     Rotation,
     /// In a slot, where that kills the former one.
     RotationOfASlot,
+    /// The same, with a workload that is restarted.
+    Restart,
     /// An incident: the former one has to go at once.
     Incident,
     /// The role is deleted, with a former token that still lives.
@@ -48,12 +51,13 @@ pub enum Story {
 
 impl Story {
     /// All there are.
-    pub const ALL: [Story; 15] = [
+    pub const ALL: [Story; 16] = [
         Story::First,
         Story::FirstOfATeam,
         Story::FirstOfASlot,
         Story::Rotation,
         Story::RotationOfASlot,
+        Story::Restart,
         Story::Incident,
         Story::Deletion,
         Story::DeletionOfASlot,
@@ -73,8 +77,14 @@ impl Story {
             "deletionPolicies": ["Revoke", "Retain"],
         }]});
         let log = Some("info,tfc_token_operator=debug,tfc_token_operator::failpoint=trace");
-        let setting = Setting { flags: &["--settling-time=2s"], log, elect, ..Setting::default() };
-        let mut stage = Stage::set(setting, allow).await;
+        let flags: &[&str] = match self {
+            Story::Restart => &["--settling-time=2s", "--rollout-restart"],
+            _ => &["--settling-time=2s"],
+        };
+        let mut stage = Stage::set(Setting { flags, log, elect, ..Setting::default() }, allow).await;
+        if self == Story::Restart {
+            deployment(&stage, "asks", json!({"terraformcloud.dev/restart-for": "shop"}), 0).await;
+        }
         if !self.begins_with_the_role() {
             stage.role("shop", self.spec()).await;
             let role = stage.issued("shop").await;
@@ -84,6 +94,7 @@ impl Story {
                     stage.succeeded("shop", &token_id(&role)).await;
                 }
                 Story::Refused => stage.patch_secret("shop", json!({"immutable": true})).await,
+                Story::Restart => restarted(&stage, "shop", &token_id(&role)).await,
                 _ => {}
             }
         }
@@ -94,7 +105,9 @@ impl Story {
     /// What sets it off.
     pub async fn begins(self, stage: &Stage) {
         match self {
-            Story::Rotation | Story::RotationOfASlot | Story::Refused => stage.annotate("shop", "rotate", "1").await,
+            Story::Rotation | Story::RotationOfASlot | Story::Restart | Story::Refused => {
+                stage.annotate("shop", "rotate", "1").await;
+            }
             Story::Incident => stage.annotate("shop", "revoke", "1").await,
             Story::Deletion | Story::DeletionOfASlot | Story::Retained => stage.delete_role("shop").await,
             Story::LostSecret => drop_secret(stage).await,
@@ -138,13 +151,17 @@ impl Story {
                 let redrawn = |secret: &_| crate::stage::keys(secret).contains(&"MORE");
                 stage.secret_until("shop", "the new key", redrawn).await;
             }
-            Story::Rotation | Story::RotationOfASlot | Story::Refused | Story::Incident => {
+            Story::Rotation | Story::RotationOfASlot | Story::Restart | Story::Refused | Story::Incident => {
                 let answered = |role: &tfc_token_operator::api::TerraformCloudRole| {
                     let handled = role.status.as_ref().and_then(|s| s.handled.clone()).unwrap_or_default();
                     let answer = if self == Story::Incident { handled.revoke } else { handled.rotate };
                     current(role).is_some() && answer.as_deref() == Some("1")
                 };
-                stage.role_until("shop", "the wish to be answered", answered).await;
+                let role = stage.role_until("shop", "the wish to be answered", answered).await;
+                if self == Story::Restart {
+                    restarted(stage, "shop", &token_id(&role)).await;
+                    stamped(stage, "asks", &token_id(&role)).await;
+                }
             }
             _ => drop(stage.issued("shop").await),
         }

@@ -119,8 +119,8 @@ async fn an_operator_that_may_not_create_secrets_leaves_no_token_alive_and_goes_
     stage.config("tfc", json!({})).await;
 
     stage.role("shop", spec()).await;
-    let refused = stage.role_becomes("shop", "False", "SecretRefused").await;
-    assert!(ready(&refused).expect("Ready").message.contains("forbidden"));
+    let refused = stage.role_becomes("shop", "False", "MissingPermission").await;
+    assert!(ready(&refused).expect("Ready").message.contains("may not create secrets"));
     stage.alive_become(0).await;
     let more = Patch::Merge(json!({"rules": rules(json!(["*"]))}));
     roles.patch("operator", &PatchParams::default(), &more).await.expect("the Role can be changed");
