@@ -202,10 +202,21 @@ async fn call(
     accept: &str,
     body: Option<&Value>,
 ) -> Result<(u16, Vec<u8>)> {
-    let response = client.send(request(method, path, accept, body)?).await.map_err(Error::while_trying(path))?;
+    let response = client.send(request(method, path, accept, body)?).await.map_err(|error| causes(path, &error))?;
     let code = response.status().as_u16();
     let bytes = response.into_body().collect().await.map_err(Error::while_trying(path))?.to_bytes();
     Ok((code, bytes.to_vec()))
+}
+
+/// kube's errors say little by themselves.
+fn causes(path: &str, error: &kube::Error) -> Error {
+    let mut words = format!("{path}: {error}");
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        words = format!("{words}: {cause}");
+        next = cause.source();
+    }
+    Error::new(words)
 }
 
 fn succeeded(what: &str, code: u16, bytes: &[u8]) -> Result<()> {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tfc_harness::Error;
 use tfc_token_operator::api::{Held, SecretRecord, TerraformCloudRole};
-use tfc_token_operator::marker::{Installation, role_hash};
+use tfc_token_operator::marker::Installation;
 use tfc_token_operator::plan::observed::{Account, AccountKind, Config, Facts, Nonce, Observed, OurSecret, Secret};
 use tfc_token_operator::plan::step::Step;
 use tfc_token_operator::plan::{layout, plan};
@@ -97,7 +97,7 @@ fn observed(uid: &str, cycle: usize, issued: Timestamp) -> Result<Observed> {
             "finalizers": ["terraformcloud.dev/revoke"]},
         "spec": {"configRef": {"name": "tfc"}, "user": {"me": true}, "ttl": "1h"},
         "status": {"subjectID": "user-1", "handled": {}, "current": record,
-            "owner": {"installation": installation.as_str(), "role": role_hash(uid)}},
+            "owner": installation.owner(uid)},
     });
     let role: TerraformCloudRole = serde_json::from_value(role).map_err(Error::while_trying("a role"))?;
     let current = role.status.as_ref().and_then(|status| status.current.as_ref());
