@@ -45,7 +45,8 @@ fn a_new_value_of_renew_starts_the_lease_anew_without_tfc() {
 fn leases_renew_in_place_until_max_ttl_is_used_up() {
     let long = role().max_ttl("4h").current("a1").secret_holds("a1");
     let long = long.status(|s| s.current.as_mut().unwrap().expires_at = Some(time(4 * HOUR)));
-    assert!(matches!(long.clone().at(2 * HOUR).plan(), Step::Rest(_)));
+    // Past the first lease; the role's own place in the cycle comes a little later.
+    assert!(matches!(long.clone().at(62 * MINUTE).plan(), Step::Rest(_)));
     assert_eq!(long.at(3 * HOUR + 41 * MINUTE).urgency(), Urgency::Renewal);
 }
 

@@ -74,7 +74,9 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
         context.report.add(Figure::new("urgent", format!("{what} begins after"), delay, "s").at_most(WITHIN));
     }
     stage.issued(specs.len() + count, Duration::from_secs(60 + count as u64 / 10)).await?;
-    let slowest = slowest_stretch(&stage.tfc.log_since(backlog));
+    let is_urgent = |call: &Call| specs.iter().any(|(name, _)| minted_for(call, name));
+    let first_mints: Vec<Call> = stage.tfc.log_since(backlog).into_iter().filter(|call| !is_urgent(call)).collect();
+    let slowest = slowest_stretch(&first_mints);
     let name = format!("first mints in the slowest {} s of the backlog, of those in the mean", STRETCH.as_secs());
     if let Some((slowest, mean)) = slowest {
         context.report.add(Figure::new("urgent", name, slowest, "").of(mean).at_least(0.5));
