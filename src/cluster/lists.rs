@@ -40,7 +40,7 @@ impl Cluster {
         namespace: Option<&str>,
         visit: impl FnMut(ObjectMeta),
     ) -> Result<(), ClusterError> {
-        self.visit(&path(GROUP, namespace, K::PLURAL), "", true, metadata(visit)).await
+        self.visit_metadata(&path(GROUP, namespace, K::PLURAL), "", visit).await
     }
 
     /// The same of each Secret that carries the operator's label.
@@ -50,7 +50,7 @@ impl Cluster {
         visit: impl FnMut(ObjectMeta),
     ) -> Result<(), ClusterError> {
         let selector = format!("&labelSelector={LABEL_MANAGED_BY}%3D{OPERATOR}");
-        self.visit(&path("/api/v1", namespace, "secrets"), &selector, true, metadata(visit)).await
+        self.visit_metadata(&path("/api/v1", namespace, "secrets"), &selector, visit).await
     }
 
     /// Each role as it is, of one namespace or of all.
@@ -60,25 +60,35 @@ impl Cluster {
         mut visit: impl FnMut(TerraformCloudRole),
     ) -> Result<(), ClusterError> {
         type Role = Parts<TerraformCloudRoleSpec, TerraformCloudRoleStatus>;
-        let whole = |role: Role| visit(role.whole());
-        self.visit(&path(GROUP, namespace, TerraformCloudRole::PLURAL), "", false, whole).await
+        let path = path(GROUP, namespace, TerraformCloudRole::PLURAL);
+        self.pages(PAGE, "", |query| get(&path, query), |role: Role| visit(role.whole())).await
     }
 
-    async fn visit<T: DeserializeOwned>(
+    async fn visit_metadata(
         &self,
         path: &str,
         selector: &str,
-        metadata_only: bool,
+        mut visit: impl FnMut(ObjectMeta),
+    ) -> Result<(), ClusterError> {
+        self.pages(PAGE, selector, |query| get(path, query).metadata_only(), |item: SecretMeta| visit(item.metadata))
+            .await
+    }
+
+    /// Shows each object of a list to `visit`, so many at a time. `list` makes the call of a query.
+    pub(super) async fn pages<T: DeserializeOwned>(
+        &self,
+        at_a_time: u32,
+        selector: &str,
+        list: impl Fn(&str) -> Call<'_>,
         mut visit: impl FnMut(T),
     ) -> Result<(), ClusterError> {
         let mut next = String::new();
         loop {
             let query = match next.as_str() {
-                "" => format!("limit={PAGE}{selector}"),
-                next => format!("limit={PAGE}{selector}&continue={next}"),
+                "" => format!("limit={at_a_time}{selector}"),
+                next => format!("limit={at_a_time}{selector}&continue={next}"),
             };
-            let call = Call { metadata_only, ..Call::new(Method::GET, path.to_owned()).query(&query).list() };
-            let page: Page<T> = self.call(call).await?;
+            let page: Page<T> = self.call(list(&query).list()).await?;
             page.items.into_iter().flatten().for_each(&mut visit);
             // The API server makes it URL-safe base64.
             next = page.metadata.next;
@@ -89,8 +99,9 @@ impl Cluster {
     }
 }
 
-fn metadata(mut visit: impl FnMut(ObjectMeta)) -> impl FnMut(SecretMeta) {
-    move |item| visit(item.metadata)
+/// The call of a list.
+pub(super) fn get<'a>(path: &str, query: &'a str) -> Call<'a> {
+    Call::new(Method::GET, path.to_owned()).query(query)
 }
 
 fn path(group: &str, namespace: Option<&str>, plural: &str) -> String {
