@@ -210,21 +210,30 @@ impl Uninstall {
     }
 
     /// What is known of a role's namespace: its labels say whether its config lets it keep its token.
-    async fn namespace(&self, name: &str) -> Namespace {
+    ///
+    /// # Errors
+    /// Where nobody says: a token must not go for labels that are not known.
+    async fn namespace(&self, name: &str) -> Result<Namespace, ClusterError> {
         let mut known = self.namespaces.lock().await;
         if let Some(known) = known.get(name) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let found = self.world.cluster.namespace(name).await.map_or_else(
-            |_| Namespace::default(),
-            |meta| Namespace {
-                going: meta.deletion_timestamp.is_some(),
-                labels: Some(meta.labels.unwrap_or_default()),
-                hidden: false,
-            },
-        );
+        let found = told(self.world.cluster.namespace(name).await)?;
         known.insert(name.to_owned(), found.clone());
-        found
+        Ok(found)
+    }
+}
+
+/// What an answer says of a namespace; a refusal is one.
+fn told(answer: Result<ObjectMeta, ClusterError>) -> Result<Namespace, ClusterError> {
+    match answer {
+        Ok(meta) => Ok(Namespace {
+            going: meta.deletion_timestamp.is_some(),
+            labels: Some(meta.labels.unwrap_or_default()),
+            hidden: false,
+        }),
+        Err(ClusterError::Refused(_)) => Ok(Namespace { hidden: true, ..Namespace::default() }),
+        Err(error) => Err(error),
     }
 }
 
@@ -253,6 +262,25 @@ async fn patiently<T, F: Future<Output = Result<T, ClusterError>>>(
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(error) => return Err(UninstallError::Cluster { doing, error }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Refusal;
+
+    #[test]
+    fn labels_that_nobody_tells_are_asked_for_again_and_not_taken_for_none() {
+        let labels = std::collections::BTreeMap::from([("team".to_owned(), "apps".to_owned())]);
+        let meta = ObjectMeta { labels: Some(labels.clone()), ..ObjectMeta::default() };
+        assert_eq!(told(Ok(meta)).map(|namespace| (namespace.labels, namespace.hidden)), Ok((Some(labels), false)));
+        let refusal = Refusal { code: 403, message: "no".into(), missing: None };
+        let refused = told(Err(ClusterError::Refused(Box::new(refusal))));
+        assert_eq!(refused.map(|namespace| (namespace.labels, namespace.hidden)), Ok((None, true)));
+        for error in [ClusterError::Unknown("a timeout".into()), ClusterError::NotFound] {
+            assert_eq!(told(Err(error.clone())), Err(error));
         }
     }
 }

@@ -65,7 +65,10 @@ pub async fn serve(work: &Uninstall, key: &Key) -> End {
 
 async fn round(work: &Uninstall, key: &Key, give_up: bool, config: &mut Option<Key>) -> Ended {
     let world = &work.world;
-    let place = work.namespace(&key.0).await;
+    let place = match work.namespace(&key.0).await {
+        Ok(place) => place,
+        Err(error) => return Ended::Wait(RETRY, format!("reading the namespace: {error}")),
+    };
     let mut round = match Round::begin(world, (&key.0, &key.1), None, place).await {
         Ok(Some(round)) => round,
         Ok(None) => return Ended::Gone,

@@ -10,7 +10,8 @@ use tfc_harness::{Operator, process::Signal, wait_until};
 
 use crate::stage::{SOON, Setting, Stage};
 
-async fn two() -> (Stage, Operator) {
+/// A leader, a standby and a config.
+pub async fn two() -> (Stage, Operator) {
     let mut stage =
         Stage::bare_with(Setting { elect: true, flags: &["--settling-time=2s"], ..Setting::default() }).await;
     stage.start().await;
@@ -18,6 +19,16 @@ async fn two() -> (Stage, Operator) {
     let second = stage.replica().await;
     stage.config("tfc", json!({})).await;
     (stage, second)
+}
+
+/// Has a role's token minted; TFC's reply waits for the gate.
+async fn mint_in_flight(stage: &Stage) -> Gate {
+    let gate = Gate::new();
+    let held =
+        stage.tfc.fault(When::post("/users/*/authentication-tokens").once(), Fault::DelayAfter(Wait::from(&gate)));
+    stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;
+    held.reached(1).await;
+    gate
 }
 
 async fn leader_metric(operator: &Operator) -> Result<String, String> {
@@ -71,11 +82,7 @@ async fn a_leader_that_stops_waits_for_the_reply_in_flight_and_hands_over_right_
     leads(stage.operator.as_ref().expect("it runs")).await;
     let second = stage.replica().await;
     stage.config("tfc", json!({})).await;
-    let gate = Gate::new();
-    let held =
-        stage.tfc.fault(When::post("/users/*/authentication-tokens").once(), Fault::DelayAfter(Wait::from(&gate)));
-    stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;
-    held.reached(1).await;
+    let gate = mint_in_flight(&stage).await;
     let first = stage.operator.as_mut().expect("it runs");
     first.signal(Signal::TERM).expect("it can be told");
     wait_until("it to know", SOON, async || {
@@ -109,11 +116,7 @@ async fn a_standby_is_ready_and_says_that_it_stands_by() {
 #[tokio::test]
 async fn a_leader_that_is_killed_is_followed_when_its_lease_runs_out() {
     let (mut stage, second) = two().await;
-    let gate = Gate::new();
-    let held =
-        stage.tfc.fault(When::post("/users/*/authentication-tokens").once(), Fault::DelayAfter(Wait::from(&gate)));
-    stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;
-    held.reached(1).await;
+    let gate = mint_in_flight(&stage).await;
     stage.kill();
     gate.open();
     leads(&second).await;
@@ -125,11 +128,7 @@ async fn a_leader_that_is_killed_is_followed_when_its_lease_runs_out() {
 #[tokio::test]
 async fn a_leader_that_slept_past_its_lease_ends_and_leaks_nothing() {
     let (mut stage, second) = two().await;
-    let gate = Gate::new();
-    let held =
-        stage.tfc.fault(When::post("/users/*/authentication-tokens").once(), Fault::DelayAfter(Wait::from(&gate)));
-    stage.role("shop", json!({"user": {"me": true}, "ttl": "1h"})).await;
-    held.reached(1).await;
+    let gate = mint_in_flight(&stage).await;
     let first = stage.operator.as_mut().expect("it runs");
     first.signal(Signal::STOP).expect("it can be stopped");
     gate.open();

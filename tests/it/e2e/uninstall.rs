@@ -14,12 +14,7 @@ use crate::stage::{SOON, Setting, Stage, token_id};
 
 /// A leader, a standby, a config and these roles.
 async fn two(roles: &[&str]) -> (Stage, Operator) {
-    let mut stage =
-        Stage::bare_with(Setting { elect: true, flags: &["--settling-time=2s"], ..Setting::default() }).await;
-    stage.start().await;
-    leads(stage.operator.as_ref().expect("it runs")).await;
-    let second = stage.replica().await;
-    stage.config("tfc", json!({})).await;
+    let (stage, second) = super::leader::two().await;
     for role in roles {
         stage.role(role, json!({"user": {"me": true}, "ttl": "1h"})).await;
         stage.issued(role).await;
