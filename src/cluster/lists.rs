@@ -1,8 +1,9 @@
-//! Consistent lists of metadata, page by page: nothing is kept.
+//! Consistent lists, page by page: nothing is kept.
 
 use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::call::Call;
 use super::roles::Kind;
@@ -14,12 +15,12 @@ use crate::api::names::{LABEL_MANAGED_BY, OPERATOR};
 const PAGE: u32 = 250;
 
 #[derive(Deserialize)]
-struct Page {
+struct Page<T> {
     #[serde(default)]
     metadata: PageMeta,
     /// Null where there is none.
-    #[serde(default)]
-    items: Option<Vec<SecretMeta>>,
+    #[serde(default = "Option::default")]
+    items: Option<Vec<T>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -46,15 +47,26 @@ impl Cluster {
     }
 
     async fn visit(&self, path: &str, selector: &str, mut visit: impl FnMut(ObjectMeta)) -> Result<(), ClusterError> {
+        self.pages(PAGE, selector, |query| get(path, query).metadata_only(), |item: SecretMeta| visit(item.metadata))
+            .await
+    }
+
+    /// Shows each object of a list to `visit`, so many at a time. `list` makes the call of a query.
+    pub(super) async fn pages<T: DeserializeOwned>(
+        &self,
+        at_a_time: u32,
+        selector: &str,
+        list: impl Fn(&str) -> Call<'_>,
+        mut visit: impl FnMut(T),
+    ) -> Result<(), ClusterError> {
         let mut next = String::new();
         loop {
             let query = match next.as_str() {
-                "" => format!("limit={PAGE}{selector}"),
-                next => format!("limit={PAGE}{selector}&continue={next}"),
+                "" => format!("limit={at_a_time}{selector}"),
+                next => format!("limit={at_a_time}{selector}&continue={next}"),
             };
-            let page: Page =
-                self.call(Call::new(Method::GET, path.to_owned()).query(&query).metadata_only().list()).await?;
-            page.items.into_iter().flatten().for_each(|item| visit(item.metadata));
+            let page: Page<T> = self.call(list(&query).list()).await?;
+            page.items.into_iter().flatten().for_each(&mut visit);
             // The API server makes it URL-safe base64.
             next = page.metadata.next;
             if next.is_empty() {
@@ -62,4 +74,9 @@ impl Cluster {
             }
         }
     }
+}
+
+/// The call of a list.
+pub(super) fn get<'a>(path: &str, query: &'a str) -> Call<'a> {
+    Call::new(Method::GET, path.to_owned()).query(query)
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::Call;
+use super::lists::get;
 use super::roles::FIELD_MANAGER;
 use super::{Cluster, ClusterError};
 use crate::api::names::{ANNOTATION_RESTART_FOR, ANNOTATION_TOKEN_ID};
@@ -13,21 +14,6 @@ use crate::api::{Workload, WorkloadKind};
 
 /// Objects a page: whole ones, which can be large.
 const PAGE: u32 = 50;
-
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default)]
-    metadata: PageMeta,
-    #[serde(default)]
-    items: Option<Vec<Object>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PageMeta {
-    #[serde(rename = "continue")]
-    next: String,
-}
 
 /// As much of a workload as counts here.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -90,23 +76,12 @@ impl Cluster {
     pub async fn workloads(&self, namespace: &str, role: &str) -> Result<Vec<Workload>, ClusterError> {
         let mut found = Vec::new();
         for kind in WorkloadKind::ALL {
-            let mut next = String::new();
-            loop {
-                let query = match next.as_str() {
-                    "" => format!("limit={PAGE}"),
-                    next => format!("limit={PAGE}&continue={next}"),
-                };
-                let page: Page = self.call(Call::new(Method::GET, path(kind, namespace)).query(&query)).await?;
-                let asks = |object: &Object| {
-                    let annotations = object.metadata.annotations.as_ref();
-                    annotations.and_then(|a| a.get(ANNOTATION_RESTART_FOR)).is_some_and(|named| named == role)
-                };
-                found.extend(page.items.into_iter().flatten().filter(asks).map(|object| workload(kind, object)));
-                next = page.metadata.next;
-                if next.is_empty() {
-                    break;
-                }
-            }
+            let asks = |object: &Object| {
+                let annotations = object.metadata.annotations.as_ref();
+                annotations.and_then(|a| a.get(ANNOTATION_RESTART_FOR)).is_some_and(|named| named == role)
+            };
+            let visit = |object: Object| found.extend(asks(&object).then(|| workload(kind, object)));
+            self.pages(PAGE, "", |query| get(&path(kind, namespace), query), visit).await?;
         }
         Ok(found)
     }
