@@ -14,7 +14,7 @@ use crate::cluster::{ClusterError, Refusal};
 use crate::marker::attempt;
 use crate::plan::observed::{Facts, Nonce, Observed, Secret, Trouble, TroubleKind};
 use crate::secret;
-use crate::tfc::Leave;
+use crate::tfc::Turn;
 
 /// One pass over one role: from a fresh read of it to a rest.
 pub struct Round {
@@ -35,8 +35,8 @@ pub struct Round {
     pub failures: u32,
     /// Right before the intent was written that this round may send.
     pub begun_at: Option<BootInstant>,
-    /// Leave of the account's budget for the mint of the intent that this round wrote.
-    pub leave: Option<Arc<Leave>>,
+    /// The turn for the mint of the intent that this round wrote.
+    pub turn: Option<Arc<Turn>>,
     /// The token that this round minted, for the case that its role turns out to be gone.
     pub minted_token_id: Option<String>,
     /// The resourceVersion at which the Secret was read whole and found in order.
@@ -95,7 +95,7 @@ impl Round {
             failed: false,
             failures: 0,
             begun_at: None,
-            leave: None,
+            turn: None,
             minted_token_id: None,
             verified,
             swept: false,

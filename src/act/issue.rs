@@ -37,8 +37,8 @@ pub async fn issue(world: &World, round: &mut Round, order: &Order) -> After {
         return After::Plan;
     };
     let begun = round.begun_at.unwrap_or_else(BootInstant::now);
-    let leave = round.leave.take();
-    let minted = match mint(&in_time(world, &client, begun).with_leave(leave), order).await {
+    let turn = round.turn.take();
+    let minted = match mint(&in_time(world, &client, begun).with_turn(turn), order).await {
         Ok(minted) => minted,
         Err(error) => {
             let (kind, mut words) = tfc_trouble(&error);

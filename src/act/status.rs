@@ -16,11 +16,12 @@ use crate::tfc::Class;
 
 /// Writes the intent down. From here on the attempt is this round's to send.
 ///
-/// Leave for the mint is got before it: an intent that waited for its account's budget would be open for as long as a backlog lasts, and the
-/// room for attempts of unknown fate is small.
+/// The mint's turn comes first: an intent that waited for its account's budget would be open for as long as a backlog lasts, and the room for
+/// attempts of unknown fate is small.
 pub async fn begin(world: &World, round: &mut Round, status: TerraformCloudRoleStatus, urgency: Urgency) -> After {
     let Some(client) = world.client(round) else { return After::Plan };
-    round.leave = Some(Arc::new(client.leave(class(urgency)).await));
+    drop(round.turn.take());
+    round.turn = Some(Arc::new(client.turn(class(urgency)).await));
     let session = world.accounts.session(&round.role.config_key());
     if session.map(|session| session.epoch) != round.session.as_ref().map(|session| session.epoch) {
         return After::Observe;

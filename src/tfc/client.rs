@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::budget::{Budget, Class, Leave};
+use super::budget::{Budget, Class, Turn};
 use super::carrier::{Carrier, Https, LIMITS, Limits};
 use super::connection::{ConnectError, Connection};
 use super::error::{Effect, Error, Kind};
@@ -35,7 +35,7 @@ pub struct Client {
     exchange: Arc<Exchange>,
     budget: Arc<Budget>,
     gate: Option<Gate>,
-    leave: Option<Arc<Leave>>,
+    turn: Option<Arc<Turn>>,
 }
 
 impl fmt::Debug for Client {
@@ -84,7 +84,7 @@ impl Client {
         observer: Arc<dyn Observer>,
     ) -> Result<Client, ConnectError> {
         let transport = Transport::new(carrier, connection, token)?;
-        Ok(Client { exchange: Arc::new(Exchange { transport, clock, observer }), budget, gate: None, leave: None })
+        Ok(Client { exchange: Arc::new(Exchange { transport, clock, observer }), budget, gate: None, turn: None })
     }
 
     /// The same client on another budget: once the account is known, all that use it share one.
@@ -100,15 +100,15 @@ impl Client {
         Client { gate: Some(gate), ..self.clone() }
     }
 
-    /// Leave of the account's budget, for who has something to do between it and the request: see [`Client::with_leave`].
-    pub async fn leave(&self, class: Class) -> Leave {
-        self.budget.leave(class).await
+    /// A turn among those that are about to send a request; see [`Client::with_turn`].
+    pub async fn turn(&self, class: Class) -> Turn {
+        self.budget.turn(class).await
     }
 
-    /// The same client; its next request does not wait for its budget, where this leave is still good.
+    /// The same client; the turn ends once its next request may go.
     #[must_use]
-    pub fn with_leave(&self, leave: Option<Arc<Leave>>) -> Client {
-        Client { leave, ..self.clone() }
+    pub fn with_turn(&self, turn: Option<Arc<Turn>>) -> Client {
+        Client { turn, ..self.clone() }
     }
 
     /// Who the token is (API page "Account").
@@ -330,7 +330,7 @@ impl Client {
     }
 
     async fn send(&self, class: Class, call: &Call) -> Result<Reply, Error> {
-        let permits = Permits { budget: &self.budget, gate: self.gate.as_ref(), leave: self.leave.as_deref() };
+        let permits = Permits { budget: &self.budget, gate: self.gate.as_ref(), turn: self.turn.as_deref() };
         self.exchange.call(permits, class, call).await
     }
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::budget::{Budget, Class, Leave};
+use super::budget::{Budget, Class, Turn};
 use super::carrier::{BodyFault, Failure};
 use super::error::{Effect, Error, Kind, judge};
 use super::observer::{CallOutcome, Observer};
@@ -34,8 +34,8 @@ pub(super) struct Permits<'a> {
     pub budget: &'a Budget,
     /// Whether anything may be sent.
     pub gate: Option<&'a Gate>,
-    /// Leave that was got before.
-    pub leave: Option<&'a Leave>,
+    /// The turn that ends once the request may go.
+    pub turn: Option<&'a Turn>,
 }
 
 /// All that requests of one connection share.
@@ -48,11 +48,12 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Makes a call; the reply is a success (2xx) whose body is there.
     pub async fn call(&self, permits: Permits<'_>, class: Class, call: &Call) -> Result<Reply, Error> {
-        let Permits { budget, gate, leave } = permits;
+        let Permits { budget, gate, turn } = permits;
         let (mut limited, mut repeated) = (0, 0);
         loop {
-            if !leave.is_some_and(Leave::spend) {
-                budget.acquire(class).await;
+            budget.acquire(class).await;
+            if let Some(turn) = turn {
+                turn.end();
             }
             if let Some(gate) = gate {
                 gate().map_err(|why| Error::new(Kind::Unavailable, format!("not sent: {why}")))?;
@@ -62,7 +63,7 @@ impl Exchange {
                 Err(error) => error,
             };
             if matches!(error.kind, Kind::Limited { .. }) && limited < LIMITED_AGAIN {
-                // The budget is silent until then; the next leave comes after.
+                // The budget is silent until then; the next grant comes after.
                 limited += 1;
             } else if error.again && call.effect() == Effect::Read && repeated < READ_AGAIN {
                 tokio::time::sleep(pause(repeated)).await;

@@ -27,7 +27,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use budget::{Budget, Class, Leave, RateCap};
+pub use budget::{Budget, Class, RateCap, Turn};
 pub use carrier::{Arrived, BodyFault, Carrier, Failure};
 pub use client::Client;
 

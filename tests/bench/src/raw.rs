@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use http::Method;
@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use tfc_harness::Error;
 
 use crate::Result;
+use crate::figure::percentile;
 use crate::flags::Flags;
-use crate::ground::{Ground, NAMESPACE, ROLES, SECRETS, request};
+use crate::ground::{Ground, NAMESPACE, ROLES, SECRETS, request, role};
 use crate::stage::{SOON, Setting, Stage, user};
 
 /// How many requests are tried at a time.
@@ -58,6 +59,23 @@ pub async fn measure(flags: &Flags) -> Result<Limit> {
     best.per_second = best.per_second.max(whole);
     watches.into_iter().for_each(|watch| watch.abort());
     Ok(best)
+}
+
+/// How long the requests from a role to its Secret take one after the other, that which creates the role among them: the median of so many.
+pub async fn one_at_a_time(stage: &mut Stage, count: usize) -> Result<Duration> {
+    let template = pilot(stage).await?;
+    let (client, watches) = (&stage.ground.client, watch(&stage.ground));
+    let mut took = Vec::new();
+    for number in 0..count {
+        let name = format!("alone-{number:05}");
+        let started = Instant::now();
+        known(client, Method::POST, ROLES, JSON, Some(&role(&name, &user()))).await?;
+        let stored = store(client, &template, &name).await?;
+        took.push(started.elapsed().as_secs_f64());
+        record(client, &template, &name, &stored).await?;
+    }
+    watches.into_iter().for_each(|watch| watch.abort());
+    Ok(Duration::from_secs_f64(percentile(&mut took, 0.5)))
 }
 
 /// One role is issued by the operator, to see what it writes.
@@ -139,8 +157,14 @@ struct KnownMeta {
     uid: String,
 }
 
-/// The requests of one issuance, in their order: two reads, the finalizer, the intent, the Secret, the record, the event.
+/// The requests of one issuance.
 async fn issue(client: &Client, template: &Template, name: &str) -> Result<()> {
+    let stored = store(client, template, name).await?;
+    record(client, template, name, &stored).await
+}
+
+/// Up to the Secret, in their order: two reads, the finalizer, the intent, the Secret. Gives the role as it is then.
+async fn store(client: &Client, template: &Template, name: &str) -> Result<Known> {
     let role = format!("{ROLES}/{name}");
     let (query, status) = ("fieldManager=tfc-token-operator", format!("{role}/status"));
     let seen = known(client, Method::GET, &role, JSON, None).await?;
@@ -171,10 +195,16 @@ async fn issue(client: &Client, template: &Template, name: &str) -> Result<()> {
         (owner["name"], owner["uid"]) = (name.into(), seen.metadata.uid.clone().into());
     }
     known(client, Method::POST, &format!("{SECRETS}?{query}"), METADATA, Some(&secret)).await?;
+    Ok(seen)
+}
+
+/// After it: the record, the event.
+async fn record(client: &Client, template: &Template, name: &str, seen: &Known) -> Result<()> {
+    let status = format!("{ROLES}/{name}/status?fieldManager=tfc-token-operator");
     let mut record = template.status.clone();
     record["intent"] = Value::Null;
     let record = json!({"metadata": {"resourceVersion": seen.metadata.resource_version}, "status": record});
-    known(client, Method::PATCH, &format!("{status}?{query}"), JSON, Some(&record)).await?;
+    known(client, Method::PATCH, &status, JSON, Some(&record)).await?;
     let event = json!({
         "apiVersion": "events.k8s.io/v1", "kind": "Event",
         "metadata": {"name": format!("{name}.1"), "namespace": NAMESPACE},
