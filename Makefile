@@ -44,10 +44,12 @@ endif
 IMAGE_CARGO := $(IMAGE_ENV) cargo build $(LOCKED) --release --target $(IMAGE_TARGET) --bin tfc-token-operator
 # The program that writes it; the second build of image-reproducible takes the first one's.
 PACKER ?= $(PROGRAMS)/operator-image
-PACK := $(PACKER) --target $(IMAGE_TARGET) --cc $(IMAGE_CC) --output-dir $(IMAGE_DIR)
+PACK = SOURCE_DATE_EPOCH=$(EPOCH) $(PACKER) --target $(IMAGE_TARGET) --cc $(IMAGE_CC) --output-dir $(IMAGE_DIR)
 # What is built, and when it was committed: of the commit alone, so that it can be built again.
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)$(if $(shell git status --porcelain --untracked-files=no 2>/dev/null),-modified)
-export SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+# Told to the packer alone: build scripts that hear of it run anew with each commit, and with them half of all crates.
+EPOCH ?= $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0)
+unexport SOURCE_DATE_EPOCH
 # The version that the test of an upgrade upgrades from.
 BEFORE := $(shell cat tests/node/before)
 
@@ -92,7 +94,7 @@ image-before: image-tools $(PACKER)
 image-reproducible: image ## Build the image once more, in another folder with nothing cached, and compare the two
 	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
 		git ls-files -z | tar --null --files-from=- --create | tar --extract --directory "$$copy"; \
-		$(MAKE) --directory "$$copy" image CARGO_TARGET_DIR="$$copy/target" PACKER="$(abspath $(PACKER))" REVISION="$(REVISION)"; \
+		$(MAKE) --directory "$$copy" image CARGO_TARGET_DIR="$$copy/target" PACKER="$(abspath $(PACKER))" REVISION="$(REVISION)" EPOCH="$(EPOCH)"; \
 		cd $(IMAGE_DIR); for file in *-$(ARCH).tar *-$(ARCH).cdx.json; do \
 			[[ $$file != *before* ]] || continue; \
 			cmp "$$file" "$$copy/target/image/$$file"; sha256sum "$$file"; done; \

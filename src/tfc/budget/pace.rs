@@ -17,7 +17,7 @@ pub struct RateCap {
 /// The server's limit as long as it answers 429 without ever having named one: TFC's documented 30 a second.
 const ASSUMED_LIMIT: f64 = 30.0;
 
-/// The share of what is left of the server's limit that is used, and the part of a second's requests that may go at once after a pause.
+/// The share of the server's limit that is used at most, and the part of a second's requests that may go at once after a pause.
 const STEADY_SHARE: f64 = 0.98;
 const BURST_SHARE: f64 = 0.1;
 /// However the server counts a second: in no stretch of this length more requests are sent than it grants in one. What is longer than a
@@ -151,7 +151,7 @@ impl Pace {
 
     /// Requests a second that go at present, if anything limits them.
     pub fn rate(&self, now: Instant) -> Option<f64> {
-        let granted = self.limit.map(|limit| limit * STEADY_SHARE * self.share(now));
+        let granted = self.limit.map(|limit| limit * self.share(now).min(STEADY_SHARE));
         let asked = self.cap.map(|cap| f64::from(cap.per_second.max(1)));
         least(granted, asked)
     }

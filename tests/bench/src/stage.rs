@@ -142,16 +142,19 @@ impl Stage {
         Meter::start(self.operator()?.pid())
     }
 
-    /// Waits until so many roles have been issued by this operator, as it counts them after the record was written.
-    pub async fn issued(&self, count: usize, patience: Duration) -> Result<Instant> {
-        let minted = |tfc: &Simulator| tfc.minted_count() >= count;
+    /// Waits until so many tokens were minted.
+    pub async fn minted(&self, count: usize, patience: Duration) -> Result<()> {
         let before = self.tfc.minted_count();
-        if !self.tfc.until(patience, minted).await {
-            let now = self.tfc.minted_count();
-            return Err(Error::new(format!(
-                "{now} of {count} tokens were minted in {patience:?}, {before} of them before"
-            )));
+        if self.tfc.until(patience, |tfc| tfc.minted_count() >= count).await {
+            return Ok(());
         }
+        let now = self.tfc.minted_count();
+        Err(Error::new(format!("{now} of {count} tokens were minted in {patience:?}, {before} of them before")))
+    }
+
+    /// Waits until so many tokens were minted, and each is recorded.
+    pub async fn issued(&self, count: usize, patience: Duration) -> Result<Instant> {
+        self.minted(count, patience).await?;
         poll_until("the last records", SOON, async || {
             let open = self.ground.ready_by(NAMESPACE, "Issuing").await.map_err(|error| error.to_string())?;
             if open == 0 { Ok(Instant::now()) } else { Err(format!("{open} are being issued")) }

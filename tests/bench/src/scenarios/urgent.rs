@@ -39,7 +39,7 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
     stage.issued(specs.len(), SOON).await?;
     stage.create_roles("role", 0..count).await?;
     annotate(&stage, "overlap", "rotate").await?;
-    stage.issued(specs.len() + 60, SOON).await.ok();
+    stage.minted(specs.len() + 60, SOON).await?;
     let backlog = stage.tfc.call_count();
     let deleted_token = token(&stage, "deleted").await?;
 
