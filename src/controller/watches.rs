@@ -14,6 +14,7 @@ use kube::api::{Api, PartialObjectMeta};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Controller, WatchStreamExt, controller, watcher};
 use kube::{Resource, ResourceExt};
+use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::configs::{self, Configs, References};
@@ -61,11 +62,15 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     let (config_wakes, wakes_of_configs) = Wakes::new(&namespaces);
     let (news, told_news) = unbounded();
     let (config_removed, config_removals) = unbounded();
-    let (mut feeds, mut scopes) = (Vec::new(), Vec::new());
+    // kube's stores wake one of those that wait for their first list, and its controller is that.
+    let (mut feeds, mut scopes, mut listed) = (Vec::new(), Vec::new(), Vec::new());
     for (scope, (namespace, (role_wakes, config_wakes))) in
         namespaces.iter().zip(role_wakes.into_iter().zip(wakes_of_configs)).enumerate()
     {
-        let (role_store, roles) = watch_roles(&client, namespace.as_deref(), news.clone(), permissions.clone());
+        let (is_listed, told_listed) = watch::channel(false);
+        listed.push(told_listed);
+        let (role_store, roles) =
+            watch_roles(&client, namespace.as_deref(), news.clone(), permissions.clone(), is_listed);
         let (config_store, configs) =
             watch_configs(&client, namespace.as_deref(), config_removed.clone(), permissions.clone());
         let namespace = namespace.clone();
@@ -102,7 +107,8 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
         tokio::spawn(sweep::run(operator.clone())),
     ];
     for namespace in namespaces {
-        helpers.push(tokio::spawn(told_of_secrets(operator.clone(), client.clone(), namespace, permissions.clone())));
+        let (client, permissions) = (client.clone(), permissions.clone());
+        helpers.push(tokio::spawn(told_of_secrets(operator.clone(), client, namespace, permissions, listed.clone())));
     }
     tokio::select! {
         () = places.ready() => {}
@@ -172,6 +178,7 @@ fn watch_roles(
     namespace: Option<&str>,
     news: UnboundedSender<News>,
     permissions: Permissions,
+    is_listed: watch::Sender<bool>,
 ) -> Watched<Slim> {
     let (store, writer) = reflector::store::<Slim>();
     let before = store.clone();
@@ -191,6 +198,12 @@ fn watch_roles(
             let _ = news.unbounded_send(told);
         })
         .reflect(writer)
+        // After the store, which by now says what there is.
+        .inspect(move |event| {
+            if matches!(event, Ok(watcher::Event::InitDone)) {
+                is_listed.send_replace(true);
+            }
+        })
         .applied_objects();
     (store, stream.boxed())
 }
@@ -277,10 +290,11 @@ async fn told_of_secrets(
     client: kube::Client,
     namespace: Option<String>,
     permissions: Permissions,
+    listed: Vec<watch::Receiver<bool>>,
 ) {
-    for scope in &operator.scopes {
+    for mut listed in listed {
         // An error means that the watch of the roles has ended, and with it all.
-        let _ = scope.roles.wait_until_ready().await;
+        let _ = listed.wait_for(|listed| *listed).await;
     }
     let api: Api<PartialObjectMeta<Secret>> = scoped(&client, namespace.as_deref());
     let ours = watching().labels(&format!("{LABEL_MANAGED_BY}={OPERATOR}"));
