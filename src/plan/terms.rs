@@ -9,6 +9,8 @@ use crate::duration::{format_go_duration, parse_go_duration};
 
 const YEAR: SignedDuration = SignedDuration::from_hours(365 * 24);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
+/// What a token's life may lack of what was asked for: the part of a second that TFC cuts off, and the mint's way.
+const CUT: SignedDuration = SignedDuration::from_secs(2);
 
 /// How long the role's tokens live, and what happens at their end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +147,8 @@ impl Lease {
         };
         let latest = plus_checked(end, -self.notice(life))?;
         let nominal = self.nominal(life);
-        let cycle = (nominal - self.notice(nominal)) * 19 / 20;
+        let span = nominal - self.notice(nominal);
+        let cycle = span - (span / 20).max(CUT).min(span / 2);
         let since_place = since_place(latest, cycle, role_uid);
         // The life that was asked for and the one that TFC gave differ by a moment: never sooner than a twentieth.
         let soonest = plus_checked(end, -(life - (life - self.notice(life)) / 20))?;
@@ -159,7 +162,7 @@ impl Lease {
     /// The life that a token of this role has each time: a mint's own moments apart, by which two differ. Where the server cut it, it is known
     /// to a hundredth.
     fn nominal(&self, life: SignedDuration) -> SignedDuration {
-        if life >= self.max * 19 / 20 {
+        if self.max - life <= CUT || life >= self.max * 19 / 20 {
             return self.max;
         }
         let seconds = u64::try_from(life.as_secs().max(1)).unwrap_or(1) + u64::from(life.subsec_nanos() > 0);

@@ -77,6 +77,26 @@ fn each_later_token_is_renewed_after_one_cycle_however_long_its_mint_took() {
 }
 
 #[test]
+fn a_life_of_seconds_keeps_its_cycle_whatever_its_cut() {
+    let lease = lease(&role().ttl("18s"));
+    for n in 0..50 {
+        let uid = format!("role-{n}");
+        let mut token = role().record("a1");
+        let mut renew = |minted: jiff::Timestamp, lives: i64| {
+            token.issued_at = Some(Time(minted));
+            token.expires_at = Some(Time(jiff::Timestamp::from_second(minted.as_second() + lives).unwrap()));
+            lease.renew_at(&token, &uid).expect("due some time")
+        };
+        let first = renew(t(0), 18);
+        let second = renew(first + SignedDuration::from_millis(900), 17);
+        let third = renew(second + SignedDuration::from_millis(100), 18);
+        for (due, next) in [(first, second), (second, third)] {
+            assert!(next.duration_since(due) >= secs(9), "{uid}: {due}, {next}");
+        }
+    }
+}
+
+#[test]
 fn a_short_notice_is_kept_and_a_longer_one_is_given() {
     let lease = lease(&role().ttl("1h").spec(|s| s.renew_before = Some("5m".into())));
     for n in 0..50 {

@@ -16,7 +16,7 @@ use crate::plan::step::{Inspection, Restart, Revocation, Step, Withdrawal};
 use crate::plan::subject::{Subject, TeamQuestion};
 
 /// How long a rollout takes.
-const ROLLOUT: i64 = 90;
+pub const ROLLOUT: i64 = 90;
 
 impl World {
     pub fn act(&mut self, hand: usize, step: Step) -> After {

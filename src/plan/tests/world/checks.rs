@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::build::{HOST, t};
+use super::act::ROLLOUT;
 use super::replicas::records;
 use super::tfc::{Caller, End, Token};
 use super::{Late, World, slot_key};
@@ -235,7 +236,8 @@ impl World {
         let status = object.status.clone().unwrap_or_default();
         let said = |reason: RoleReason| status.conditions.iter().any(|c| c.reason == reason.as_str());
         let rest = records(&status);
-        let now = t(self.clock - 60);
+        // A former token is held until the workloads that were restarted have rolled out.
+        let now = t(self.clock - 60 - ROLLOUT);
         let overdue = |p: &&Record| p.revoke_at.as_ref().is_none_or(|at| at.0 <= now) && !is_out_of_sight(p);
         let overdue = status.predecessors.iter().find(overdue).map(|p| p.attempt.clone());
         self.must(overdue.is_none(), || format!("role {role}: {overdue:?} is overdue: {rest}"));
