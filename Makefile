@@ -141,7 +141,8 @@ test-node: node-tools image image-before testbed testbed-node ## The image and t
 # The operator and the tool are built one after the other: together they would share features, and what ships has its own.
 SHIPS := $(or $(CARGO_TARGET_DIR),target)/release
 BENCH_FLAGS = --testbed "$$($(TESTBED) --path)" --out $(or $(CARGO_TARGET_DIR),target)/bench \
-	$(if $(ROLES),--roles $(ROLES)) $(if $(MANY),--many $(MANY)) $(if $(MOST),--most $(MOST)) $(if $(MINUTES),--rest-minutes $(MINUTES))
+	$(if $(ROLES),--roles $(ROLES)) $(if $(MANY),--many $(MANY)) $(if $(MOST),--most $(MOST)) $(if $(MINUTES),--rest-minutes $(MINUTES)) \
+	$(foreach variable,$(OPERATOR_ENV),--operator-env $(variable))
 
 .PHONY: bench
 bench: tools testbed ## Measure the operator that ships beside the machine's own limit, about 45 min (BENCH="issue restart": these alone; ROLES, MANY, MOST, MINUTES: the scale)

@@ -30,6 +30,9 @@ pub struct Flags {
     /// Minutes at rest.
     #[arg(long, default_value_t = 10)]
     pub rest_minutes: u64,
+    /// A variable of the operator's environment, NAME=VALUE, to try a setting or another allocator with; may be repeated.
+    #[arg(long = "operator-env", value_parser = variable)]
+    pub operator_env: Vec<(String, String)>,
     /// The short form: few roles, and no bar that is in seconds or megabytes.
     #[arg(long)]
     pub short: bool,
@@ -43,4 +46,9 @@ impl Flags {
     pub fn wants(&self, name: &str) -> bool {
         self.scenarios.is_empty() || self.scenarios.iter().any(|wanted| wanted == name)
     }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    parts.ok_or_else(|| format!("{text} is not NAME=VALUE"))
 }

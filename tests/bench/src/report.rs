@@ -26,7 +26,7 @@ impl Report {
             "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
             "etcd": "--unsafe-no-fsync", "audit log": "blocking, metadata",
             "roles": flags.roles, "many": flags.many, "most": flags.most, "rest minutes": flags.rest_minutes,
-            "short": flags.short, "time": jiff::Timestamp::now().to_string(),
+            "operator's environment": flags.operator_env, "short": flags.short, "time": jiff::Timestamp::now().to_string(),
         });
         println!("settings: {settings}");
         Self { started: Instant::now(), short: flags.short, settings, figures: Vec::new() }

@@ -68,7 +68,7 @@ impl Stage {
             namespaces: Vec::new(),
             own_namespace: NAMESPACE.to_owned(),
             args,
-            env: Vec::new(),
+            env: flags.operator_env.clone(),
             logs: Logs::default(),
         };
         let stage = Self { ground, tfc, ids: world.ids, options, operator: None };
