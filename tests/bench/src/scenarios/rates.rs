@@ -15,7 +15,11 @@ const LIMIT: u32 = 30;
 /// What the other client asks for a second.
 const NEIGHBOUR: u32 = 10;
 /// The time over which a connection's requests under way come in, after one of them was refused.
-const UNDER_WAY: f64 = 0.05;
+const UNDER_WAY: f64 = 0.1;
+/// Mints of what is left, and the part of calls that is refused, alone and beside another client. The short form allows for a machine that
+/// stands still for a moment.
+const BARS: (f64, f64, f64) = (0.95, 0.005, 0.03);
+const SHORT_BARS: (f64, f64, f64) = (0.85, 0.03, 0.06);
 
 pub async fn run(context: &mut Context<'_>) -> Result<()> {
     let windows = [
@@ -59,16 +63,17 @@ async fn backlog(context: &mut Context<'_>, name: &str, limit: RateLimit, neighb
     let left = f64::from(LIMIT) * seconds - taken;
     let refused = ours.iter().filter(inside).filter(|call| call.status == Some(429)).count();
     let title = |what: &str| format!("{name}{}: {what}", if neighbour { " and another client" } else { "" });
+    let (mints_of_left, refused_alone, refused_beside) = if context.flags.short { SHORT_BARS } else { BARS };
     let report = &mut *context.report;
     report.add(
         Figure::new("rates", title("mints of what is left of the budget"), mints.len() as f64, "")
             .of(left)
-            .at_least(0.95),
+            .at_least(mints_of_left),
     );
     report.add(
         Figure::new("rates", title("refused, of all calls"), refused as f64, "")
             .of(ours.len() as f64)
-            .at_most(if neighbour { 0.03 } else { 0.005 }),
+            .at_most(if neighbour { refused_beside } else { refused_alone }),
     );
     report.add(
         Figure::new("rates", title("sent before a refusal's time was over"), blind(&ours) as f64, "").at_most(0.0),
