@@ -8,7 +8,9 @@ const ROW: usize = 22;
 const LABELS: usize = 470;
 /// Where the bars of all figures stand.
 const BAR: f64 = 300.0;
-const WIDTH: usize = 1000;
+const WIDTH: usize = 1040;
+/// The longest bar that is drawn; what it stands for is written behind it.
+const LONGEST: f64 = 440.0;
 
 /// An SVG document.
 pub fn svg(figures: &[Figure]) -> String {
@@ -22,14 +24,14 @@ pub fn svg(figures: &[Figure]) -> String {
         // Writing into a String can't fail.
         let _ = write!(
             rows,
-            r#"<text x="{x}" y="{y}" text-anchor="end">{scenario}: {name}</text><rect x="{left}" y="{top}" width="{width:.1}" height="14" fill="{color}"/><text x="{after:.1}" y="{y}" fill="{color}">{share:.2} {sense}</text>"#,
+            r#"<text x="{x}" y="{y}" text-anchor="end">{scenario}: {name}</text><rect x="{left}" y="{top}" width="{width:.1}" height="14" fill="{color}"/><text x="{after}" y="{y}" fill="{color}">{share:.2} {sense}</text>"#,
             x = LABELS - 8,
             y = top + 12,
             scenario = escaped(figure.scenario),
             name = escaped(&figure.name),
             left = LABELS,
-            width = (share * BAR).clamp(1.0, 440.0),
-            after = LABELS as f64 + (share * BAR).clamp(1.0, 440.0) + 6.0,
+            width = (share * BAR).clamp(1.0, LONGEST),
+            after = LABELS as f64 + LONGEST + 8.0,
         );
     }
     let at = LABELS as f64 + BAR;
