@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::build::*;
+use crate::api::Record;
 use crate::plan::admission::Grant;
 use crate::plan::terms::{Lease, Life, SlotLife, Terms, terms};
 
@@ -57,18 +58,23 @@ fn first_renewals_are_spread_over_the_whole_cycle() {
     assert!(quarters.iter().all(|count| (70..=130).contains(count)), "{quarters:?}");
 }
 
+/// A token that was minted then and lives for so many seconds. TFC keeps whole ones.
+fn minted(at: jiff::Timestamp, lives: i64) -> Record {
+    let mut token = role().record("a1");
+    token.issued_at = Some(Time(at));
+    token.expires_at = Some(Time(jiff::Timestamp::from_second(at.as_second() + lives).unwrap()));
+    token
+}
+
 #[test]
 fn each_later_token_is_renewed_after_one_cycle_however_long_its_mint_took() {
     let lease = lease(&role().ttl("1h"));
     for n in 0..50 {
         let uid = format!("role-{n}");
-        let mut token = role().record("a1");
-        let mut due = lease.renew_at(&token, &uid).expect("due some time");
+        let mut due = lease.renew_at(&role().record("a1"), &uid).expect("due some time");
         for cycle in 0..20 {
-            let minted = due + SignedDuration::from_millis(137 * (cycle % 7));
-            token.issued_at = Some(Time(minted));
-            // TFC keeps whole seconds, and the mint was on its way for some of the life that was asked for.
-            token.expires_at = Some(Time(jiff::Timestamp::from_second(minted.as_second() + HOUR).unwrap()));
+            // The mint was on its way for some of the life that was asked for.
+            let token = minted(due + SignedDuration::from_millis(137 * (cycle % 7)), HOUR);
             let next = lease.renew_at(&token, &uid).expect("due some time");
             assert_eq!(next.duration_since(due), secs(38 * MINUTE), "{uid}, cycle {cycle}");
             due = next;
@@ -81,12 +87,7 @@ fn a_life_of_seconds_keeps_its_cycle_whatever_its_cut() {
     let lease = lease(&role().ttl("18s"));
     for n in 0..50 {
         let uid = format!("role-{n}");
-        let mut token = role().record("a1");
-        let mut renew = |minted: jiff::Timestamp, lives: i64| {
-            token.issued_at = Some(Time(minted));
-            token.expires_at = Some(Time(jiff::Timestamp::from_second(minted.as_second() + lives).unwrap()));
-            lease.renew_at(&token, &uid).expect("due some time")
-        };
+        let renew = |at, lives| lease.renew_at(&minted(at, lives), &uid).expect("due some time");
         let first = renew(t(0), 18);
         let second = renew(first + SignedDuration::from_millis(900), 17);
         let third = renew(second + SignedDuration::from_millis(100), 18);
