@@ -85,7 +85,7 @@ pub struct RunArgs {
     pub health_probe_bind_address: BindAddress,
 
     /// How many roles are worked on at a time, at least 1. What TFC is asked is limited for each account besides.
-    #[arg(long, env = "TFC_TOKEN_OPERATOR_MAX_CONCURRENT_RECONCILES", default_value = "64", value_name = "COUNT")]
+    #[arg(long, env = "TFC_TOKEN_OPERATOR_MAX_CONCURRENT_RECONCILES", default_value = "32", value_name = "COUNT")]
     pub max_concurrent_reconciles: NonZeroU16,
 
     /// How often each account's lists of tokens are walked, to find tokens that no record knows and records whose token is gone.

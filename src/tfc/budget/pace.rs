@@ -28,7 +28,7 @@ const COUNTED: f64 = 1000.0;
 
 /// After a 429 somebody else uses the account too. What went through in the second before it is what is left; a little less is used for a
 /// while, then it is tried for more, at first slowly: a share a second, and a share more for each second squared.
-const BELOW: f64 = 0.97;
+const BELOW: f64 = 0.98;
 const HELD_FOR: f64 = 10.0;
 const MORE_PER_SECOND: f64 = 0.01;
 const MORE_PER_SECOND_SQUARED: f64 = 0.004;
@@ -138,9 +138,9 @@ impl Pace {
     fn yield_to_others(&mut self, now: Instant) {
         let share = self.share(now);
         let second = Duration::from_secs(1);
-        // The request that was refused is among them.
-        let sent =
-            self.recent.iter().filter(|at| now.saturating_duration_since(**at) < second).count().saturating_sub(1);
+        // The one that was refused is counted with those that went through: where a second begins is not known, and one less would be too
+        // few as often as this is too many.
+        let sent = self.recent.iter().filter(|at| now.saturating_duration_since(**at) < second).count();
         let known = match self.limit {
             Some(limit) if limit <= COUNTED => share.min(sent as f64 / limit),
             _ => share,
