@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use futures::future::join_all;
-use futures::stream::BoxStream;
+use futures::future::{join_all, ready};
+use futures::stream::{self, BoxStream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PartialObjectMeta};
@@ -52,6 +52,10 @@ struct Feed {
     configs: BoxStream<'static, watcher::Result<TerraformCloudConfig>>,
     role_wakes: UnboundedReceiver<ObjectRef<Slim>>,
     config_wakes: UnboundedReceiver<ObjectRef<TerraformCloudConfig>>,
+    /// The roles are in their store.
+    listed: watch::Receiver<bool>,
+    /// Told when the first look is over.
+    looked: watch::Sender<bool>,
 }
 
 /// Runs all loops until `shutdown` is requested, and what has begun is done.
@@ -63,18 +67,17 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     let (news, told_news) = unbounded();
     let (config_removed, config_removals) = unbounded();
     // kube's stores wake one of those that wait for their first list, and its controller is that.
-    let (mut feeds, mut scopes, mut listed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut feeds, mut scopes, mut seen) = (Vec::new(), Vec::new(), Vec::new());
     for (scope, (namespace, (role_wakes, config_wakes))) in
         namespaces.iter().zip(role_wakes.into_iter().zip(wakes_of_configs)).enumerate()
     {
-        let (is_listed, told_listed) = watch::channel(false);
-        listed.push(told_listed);
-        let (role_store, roles) =
-            watch_roles(&client, namespace.as_deref(), news.clone(), permissions.clone(), is_listed);
+        let ((listed, told_listed), (looked, told_looked)) = (watch::channel(false), watch::channel(false));
+        seen.push(told_looked);
+        let (role_store, roles) = watch_roles(&client, namespace.as_deref(), news.clone(), permissions.clone(), listed);
         let (config_store, configs) =
             watch_configs(&client, namespace.as_deref(), config_removed.clone(), permissions.clone());
         let namespace = namespace.clone();
-        feeds.push(Feed { scope, namespace, roles, configs, role_wakes, config_wakes });
+        feeds.push(Feed { scope, namespace, roles, configs, role_wakes, config_wakes, listed: told_listed, looked });
         scopes.push(Scope { roles: role_store, configs: config_store });
     }
     let places = Namespaces::default();
@@ -108,7 +111,7 @@ pub async fn run(leading: Leading, settings: Settings, shutdown: Shutdown) {
     ];
     for namespace in namespaces {
         let (client, permissions) = (client.clone(), permissions.clone());
-        helpers.push(tokio::spawn(told_of_secrets(operator.clone(), client, namespace, permissions, listed.clone())));
+        helpers.push(tokio::spawn(told_of_secrets(operator.clone(), client, namespace, permissions, seen.clone())));
     }
     tokio::select! {
         () = places.ready() => {}
@@ -131,16 +134,17 @@ async fn serve(operator: Arc<Operator>, feed: Feed, shutdown: Shutdown) {
         .graceful_shutdown_on(async move { configs_stop.requested().await })
         .run(configs::reconcile, never, operator.clone())
         .for_each(quietly);
+    let mut roles = feed.roles;
     let roles_loop = async {
-        // Roles decide on what their configs say, so those come first.
-        if scope.configs.wait_until_ready().await.is_ok() {
-            for config in scope.configs.state() {
-                configs::placeholder(&operator, &config);
-            }
+        tokio::select! {
+            () = first_look(&operator, scope, feed.namespace.as_deref(), &mut roles, feed.listed) => {}
+            () = roles_stop.requested() => return,
         }
-        glance::look(&operator, feed.namespace.as_deref()).await;
-        Controller::for_stream(feed.roles, scope.roles.clone())
+        feed.looked.send_replace(true);
+        Controller::for_stream(roles, scope.roles.clone())
             .with_config(controller::Config::default().concurrency(concurrency))
+            // What came with the first list.
+            .reconcile_all_on(stream::once(ready(())))
             .reconcile_on(feed.role_wakes)
             .graceful_shutdown_on(async move { roles_stop.requested().await })
             .run(roles::reconcile, never, operator.clone())
@@ -148,6 +152,24 @@ async fn serve(operator: Arc<Operator>, feed: Feed, shutdown: Shutdown) {
             .await;
     };
     futures::join!(configs_loop, roles_loop);
+}
+
+/// Looks at what rests, while the watch lists its roles into the store.
+async fn first_look(
+    operator: &Operator,
+    scope: &Scope,
+    namespace: Option<&str>,
+    roles: &mut BoxStream<'static, watcher::Result<Slim>>,
+    mut listed: watch::Receiver<bool>,
+) {
+    // Roles decide on what their configs say, so those come first.
+    if scope.configs.wait_until_ready().await.is_ok() {
+        for config in scope.configs.state() {
+            configs::placeholder(operator, &config);
+        }
+    }
+    let list = roles.by_ref().take_until(listed.wait_for(|listed| *listed)).for_each(quietly);
+    futures::join!(glance::look(operator, namespace), list);
 }
 
 fn never<K>(_: Arc<K>, error: &Infallible, _: Arc<Operator>) -> controller::Action {
@@ -178,7 +200,7 @@ fn watch_roles(
     namespace: Option<&str>,
     news: UnboundedSender<News>,
     permissions: Permissions,
-    is_listed: watch::Sender<bool>,
+    listed: watch::Sender<bool>,
 ) -> Watched<Slim> {
     let (store, writer) = reflector::store::<Slim>();
     let before = store.clone();
@@ -201,7 +223,7 @@ fn watch_roles(
         // After the store, which by now says what there is.
         .inspect(move |event| {
             if matches!(event, Ok(watcher::Event::InitDone)) {
-                is_listed.send_replace(true);
+                listed.send_replace(true);
             }
         })
         .applied_objects();
@@ -290,11 +312,11 @@ async fn told_of_secrets(
     client: kube::Client,
     namespace: Option<String>,
     permissions: Permissions,
-    listed: Vec<watch::Receiver<bool>>,
+    seen: Vec<watch::Receiver<bool>>,
 ) {
-    for mut listed in listed {
+    for mut seen in seen {
         // An error means that the watch of the roles has ended, and with it all.
-        let _ = listed.wait_for(|listed| *listed).await;
+        let _ = seen.wait_for(|seen| *seen).await;
     }
     let api: Api<PartialObjectMeta<Secret>> = scoped(&client, namespace.as_deref());
     let ours = watching().labels(&format!("{LABEL_MANAGED_BY}={OPERATOR}"));
