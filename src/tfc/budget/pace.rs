@@ -26,9 +26,12 @@ const STRETCH: Duration = Duration::from_millis(1030);
 /// Limits above this are kept to by the rate alone.
 const COUNTED: f64 = 1000.0;
 
-/// After a 429 somebody else uses the account too. What went through in the second before it is what is left; a little less is used for a
-/// while, then it is tried for more, at first slowly: a share a second, and a share more for each second squared.
-const BELOW: f64 = 0.98;
+/// After a 429 somebody else uses the account too. What went through in the second before it is what is left; a share less is used for a
+/// while, more less where refusals follow within a second, then it is tried for more, at first slowly: a share a second, and a share more for
+/// each second squared.
+const LESS: f64 = 0.02;
+const LESS_AGAIN: f64 = 1.5;
+const MOST_LESS: f64 = 0.16;
 const HELD_FOR: f64 = 10.0;
 const MORE_PER_SECOND: f64 = 0.01;
 const MORE_PER_SECOND_SQUARED: f64 = 0.004;
@@ -62,6 +65,8 @@ struct Refused {
     low: f64,
     /// What went through, which is used again after a while.
     known: f64,
+    /// By what share the one is below the other.
+    less: f64,
 }
 
 impl Pace {
@@ -145,8 +150,13 @@ impl Pace {
             Some(limit) if limit <= COUNTED => share.min(sent as f64 / limit),
             _ => share,
         };
-        let low = (known * BELOW).max(share / 2.0).max(LEAST_SHARE);
-        self.refused = Some(Refused { at: now, low, known: known.max(low) });
+        let less = match self.refused {
+            Some(refused) if now.saturating_duration_since(refused.at) < second => refused.less * LESS_AGAIN,
+            _ => LESS,
+        };
+        let less = less.min(MOST_LESS);
+        let low = (known * (1.0 - less)).max(share / 2.0).max(LEAST_SHARE);
+        self.refused = Some(Refused { at: now, low, known: known.max(low), less });
     }
 
     /// Requests a second that go at present, if anything limits them.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::StreamExt;
 use http::Method;
@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use tfc_harness::Error;
 
 use crate::Result;
-use crate::figure::percentile;
 use crate::flags::Flags;
 use crate::ground::{Ground, NAMESPACE, ROLES, SECRETS, request, role};
 use crate::stage::{SOON, Setting, Stage, user};
@@ -61,8 +60,9 @@ pub async fn measure(flags: &Flags) -> Result<Limit> {
     Ok(best)
 }
 
-/// How long the requests from a role to its Secret take one after the other, that which creates the role among them: the median of so many.
-pub async fn one_at_a_time(stage: &mut Stage, count: usize) -> Result<Duration> {
+/// How long the requests from a role to its Secret take one after the other, that which creates the role among them, in milliseconds: so
+/// many times.
+pub async fn one_at_a_time(stage: &mut Stage, count: usize) -> Result<Vec<f64>> {
     let template = pilot(stage).await?;
     let (client, watches) = (&stage.ground.client, watch(&stage.ground));
     let mut took = Vec::new();
@@ -71,11 +71,11 @@ pub async fn one_at_a_time(stage: &mut Stage, count: usize) -> Result<Duration> 
         let started = Instant::now();
         known(client, Method::POST, ROLES, JSON, Some(&role(&name, &user()))).await?;
         let stored = store(client, &template, &name).await?;
-        took.push(started.elapsed().as_secs_f64());
+        took.push(started.elapsed().as_secs_f64() * 1e3);
         record(client, &template, &name, &stored).await?;
     }
     watches.into_iter().for_each(|watch| watch.abort());
-    Ok(Duration::from_secs_f64(percentile(&mut took, 0.5)))
+    Ok(took)
 }
 
 /// One role is issued by the operator, to see what it writes.
