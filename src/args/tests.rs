@@ -25,7 +25,7 @@ fn the_defaults_are_those_of_the_reference() {
     assert_eq!(got.leader_election, Some(timing));
     assert_eq!(got.metrics_bind_address, ":8080".parse().expect("an address"));
     assert_eq!(got.health_probe_bind_address, ":8081".parse().expect("an address"));
-    assert_eq!(got.max_concurrent_reconciles.get(), 64);
+    assert_eq!(got.max_concurrent_reconciles.get(), 32);
     assert_eq!(got.scope.installation_id, None);
     assert!(got.scope.allowed_addresses.permits("any.example.com"));
     assert!(!got.scope.insecure_allow_http);
