@@ -9,6 +9,7 @@
 //! | [`stage`] | the operator between that control plane and a simulator |
 //! | [`raw`] | the machine's own limit: an issuance's requests, made by nobody but a client |
 //! | [`neighbour`] | another client on the operator's account |
+//! | [`steady`] | what a steady pace gets out of a limit that is shared |
 //! | [`process`] | CPU and memory of a process |
 //! | [`scenarios`] | one file a theme |
 
@@ -22,6 +23,7 @@ mod raw;
 mod report;
 mod scenarios;
 mod stage;
+mod steady;
 
 use std::process::ExitCode;
 

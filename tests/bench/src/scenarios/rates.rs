@@ -10,6 +10,7 @@ use crate::Result;
 use crate::figure::Figure;
 use crate::neighbour::{AGENT, Neighbour};
 use crate::stage::{Setting, Stage};
+use crate::steady::best_share;
 
 const LIMIT: u32 = 30;
 /// What the other client asks for a second.
@@ -70,6 +71,12 @@ async fn backlog(context: &mut Context<'_>, name: &str, limit: RateLimit, neighb
             .of(left)
             .at_least(mints_of_left),
     );
+    if neighbour && matches!(limit, RateLimit::SlidingWindow(_)) {
+        let best = best_share(LIMIT, NEIGHBOUR, refused_beside);
+        report.add(
+            Figure::new("rates", title("of what the best steady pace gets"), mints.len() as f64, "").of(left * best),
+        );
+    }
     report.add(
         Figure::new("rates", title("refused, of all calls"), refused as f64, "")
             .of(ours.len() as f64)
