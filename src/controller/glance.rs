@@ -1,8 +1,8 @@
 //! The first look after a start: at two lists, instead of at each role and its Secret. A role that rests by them needs no read, and after a
 //! restart nearly all do.
 //!
-//! Nothing but a rest without a word comes of it. What a list is too old to show comes by the watches, which begin later: a rest names the
-//! versions that it was decided on.
+//! Nothing but a rest without a word comes of it. What a list is too old to show comes by the watches: a rest names the versions that it was
+//! decided on, and the watch of Secrets begins later.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;

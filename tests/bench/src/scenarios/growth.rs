@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::Result;
-use crate::figure::Figure;
+use crate::figure::{Figure, percentile};
 use crate::ground::SECRETS;
 use crate::stage::{SOON, Setting, Stage};
 
@@ -16,7 +16,9 @@ const STEPS: [usize; 4] = [100, 1_000, 10_000, 30_000];
 const BASE: usize = 1_000;
 /// The last of a step, over which CPU is counted.
 const LAST: usize = 900;
+/// Events of a batch, and batches, whose median counts: beside an API server that collects its garbage, one batch may cost a fifth more.
 const EVENTS: usize = 500;
+const BATCHES: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
 pub async fn run(context: &mut Context<'_>) -> Result<()> {
@@ -70,12 +72,16 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
 
 /// CPU in milliseconds for a Secret that a third party relabels.
 async fn events(stage: &Stage, roles: usize) -> Result<f64> {
-    let meter = stage.meter()?;
-    for number in 0..EVENTS {
-        let name = format!("role-{:05}", number * 61 % roles);
-        let patch = json!({"metadata": {"labels": {"third-party": format!("n{number}")}}});
-        stage.ground.send(Method::PATCH, &format!("{SECRETS}/{name}"), Some(&patch)).await?;
+    let mut batches = Vec::new();
+    for batch in 0..BATCHES {
+        let meter = stage.meter()?;
+        for number in batch * EVENTS..(batch + 1) * EVENTS {
+            let name = format!("role-{:05}", number * 61 % roles);
+            let patch = json!({"metadata": {"labels": {"third-party": format!("n{number}")}}});
+            stage.ground.send(Method::PATCH, &format!("{SECRETS}/{name}"), Some(&patch)).await?;
+        }
+        stage.at_rest(SOON).await?;
+        batches.push(meter.used()?.as_secs_f64() * 1e3 / EVENTS as f64);
     }
-    stage.at_rest(SOON).await?;
-    Ok(meter.used()?.as_secs_f64() * 1e3 / EVENTS as f64)
+    Ok(percentile(&mut batches, 0.5))
 }
