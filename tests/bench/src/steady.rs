@@ -34,16 +34,15 @@ fn run(limit: u32, pace: f64, others: f64, phase: f64) -> (f64, f64) {
         while second.front().is_some_and(|first| at - first >= 1.0) {
             second.pop_front();
         }
-        let count = match (second.len() < limit as usize, is_ours) {
+        let fits = second.len() < limit as usize;
+        second.extend(fits.then_some(at));
+        let count = match (fits, is_ours) {
             (true, true) => &mut ours,
             (true, false) => &mut theirs,
             (false, true) => &mut refused,
             (false, false) => continue,
         };
         *count += 1.0;
-        if second.len() < limit as usize {
-            second.push_back(at);
-        }
     }
     (ours / (f64::from(limit) * SECONDS - theirs), refused / (ours + refused))
 }
