@@ -162,7 +162,8 @@ async fn first_look(
     roles: &mut BoxStream<'static, watcher::Result<Slim>>,
     mut listed: watch::Receiver<bool>,
 ) {
-    // Roles decide on what their configs say, so those come first.
+    // Roles decide on what their configs say, so those come first. The configs' controller waits for the same list in the same task, so that
+    // the store's one wake is for both.
     if scope.configs.wait_until_ready().await.is_ok() {
         for config in scope.configs.state() {
             configs::placeholder(operator, &config);
