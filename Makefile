@@ -42,9 +42,12 @@ IMAGE_ENV := RUSTFLAGS="$(IMAGE_FLAGS)" CC_$(subst -,_,$(IMAGE_TARGET))=$(IMAGE_
 	CARGO_TARGET_$(shell echo $(subst -,_,$(IMAGE_TARGET)) | tr a-z A-Z)_LINKER=$(IMAGE_CC)
 endif
 IMAGE_CARGO := $(IMAGE_ENV) cargo build $(LOCKED) --release --target $(IMAGE_TARGET) --bin tfc-token-operator
+# What the operator ships with. The C library's allocator keeps 7 freed blocks of each size at hand; every issuance frees more, and what
+# it has to look for instead takes the longer the more roles are in memory (docs/performance.md).
+SHIPS_WITH := GLIBC_TUNABLES=glibc.malloc.tcache_count=64
 # The program that writes it; the second build of image-reproducible takes the first one's.
 PACKER ?= $(PROGRAMS)/operator-image
-PACK = SOURCE_DATE_EPOCH=$(EPOCH) $(PACKER) --target $(IMAGE_TARGET) --cc $(IMAGE_CC) --output-dir $(IMAGE_DIR)
+PACK = SOURCE_DATE_EPOCH=$(EPOCH) $(PACKER) --target $(IMAGE_TARGET) --cc $(IMAGE_CC) --env $(SHIPS_WITH) --output-dir $(IMAGE_DIR)
 # What is built, and when it was committed: of the commit alone, so that it can be built again.
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)$(if $(shell git status --porcelain --untracked-files=no 2>/dev/null),-modified)
 # Told to the packer alone: build scripts that hear of it run anew with each commit, and with them half of all crates.
@@ -140,6 +143,7 @@ test-node: node-tools image image-before testbed testbed-node ## The image and t
 
 # The operator and the tool are built one after the other: together they would share features, and what ships has its own.
 SHIPS := $(or $(CARGO_TARGET_DIR),target)/release
+OPERATOR_ENV ?= $(SHIPS_WITH)
 BENCH_FLAGS = --testbed "$$($(TESTBED) --path)" --out $(or $(CARGO_TARGET_DIR),target)/bench \
 	$(if $(ROLES),--roles $(ROLES)) $(if $(MANY),--many $(MANY)) $(if $(MOST),--most $(MOST)) $(if $(MINUTES),--rest-minutes $(MINUTES)) \
 	$(foreach variable,$(OPERATOR_ENV),--operator-env $(variable))
@@ -153,6 +157,20 @@ bench: tools testbed ## Measure the operator that ships beside the machine's own
 .PHONY: bench-short
 bench-short: build testbed ## The same with 500 roles in 2 min: bars that are ratios and counts alone, no seconds and no megabytes
 	$(PROGRAMS)/tfc-bench --operator $(OPERATOR) $(BENCH_FLAGS) --short --roles 500 --many 500 spread issue rates restart
+
+# The same program with its symbols and with frame pointers, by which stacks are told.
+PROFILE := $(or $(CARGO_TARGET_DIR),target)/profile
+.PHONY: flamegraph
+flamegraph: tools testbed ## Where the operator's CPU goes while it issues 2,000 roles, as docs/flamegraph.svg: needs perf and inferno
+	@command -v perf >/dev/null && command -v inferno-flamegraph >/dev/null || \
+		{ echo "perf and inferno are needed (on Debian: apt-get install linux-perf; cargo install inferno)" >&2; exit 1; }
+	RUSTFLAGS="-C force-frame-pointers=yes" CARGO_PROFILE_RELEASE_STRIP=none \
+		cargo build $(LOCKED) --release --package tfc-token-operator --bin tfc-token-operator --target-dir $(PROFILE)
+	cargo build $(LOCKED) --release --package tfc-bench
+	perf record --quiet --freq 199 -g --output $(PROFILE)/perf.data \
+		$(SHIPS)/tfc-bench --operator $(PROFILE)/release/tfc-token-operator $(BENCH_FLAGS) issue
+	perf script --input $(PROFILE)/perf.data --comms tfc-token-opera | inferno-collapse-perf | \
+		inferno-flamegraph --title "tfc-token-operator issues 2,000 roles, twice" --minwidth 0.5 > docs/flamegraph.svg
 
 .PHONY: soak
 soak: build testbed ## Histories drawn anew, and the operator killed 100 times in a burst, round after round until something does not hold

@@ -171,7 +171,7 @@ mod tests {
         assert_eq!((&config["architecture"], &config["os"]), (&json!("amd64"), &json!("linux")));
         let run = &config["config"];
         assert_eq!((&run["User"], &run["Entrypoint"]), (&json!("65532:65532"), &json!(["/program"])));
-        assert_eq!(run["Labels"]["one"], "1");
+        assert_eq!((&run["Env"], &run["Labels"]["one"]), (&json!(["A=b"]), &json!("1")));
         let paths: Vec<_> = unpack(&tar).into_keys().collect();
         assert_eq!(paths, ["etc/", "etc/ssl/", "etc/ssl/certs/", "etc/ssl/certs/roots.crt", "program"]);
     }

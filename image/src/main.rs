@@ -40,6 +40,9 @@ struct Flags {
     /// The commit that was built.
     #[arg(long)]
     revision: Option<String>,
+    /// A variable of the image's environment, NAME=VALUE.
+    #[arg(long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
     /// The time that stands in the image, in seconds since 1970: the commit's.
     #[arg(long, env = "SOURCE_DATE_EPOCH", default_value_t = 0)]
     created: i64,
@@ -90,7 +93,7 @@ fn run(flags: &Flags) -> Result<()> {
         created,
         user: USER.to_owned(),
         entrypoint: vec![format!("/{OPERATOR}")],
-        env: Vec::new(),
+        env: flags.env.clone(),
         labels,
         files: vec![
             File { path: OPERATOR.to_owned(), mode: 0o755, content: binary.bytes },

@@ -19,6 +19,8 @@ const LAST: usize = 900;
 /// Events of a batch, and batches, whose median counts: beside an API server that collects its garbage, one batch may cost a fifth more.
 const EVENTS: usize = 500;
 const BATCHES: usize = 5;
+/// The Secrets that are edited. Few, for the next restart reads each of them: somebody else has written to it.
+const EDITED: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
 pub async fn run(context: &mut Context<'_>) -> Result<()> {
@@ -38,7 +40,6 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
         stage.issued(step, PATIENCE).await?;
         stage.at_rest(SOON).await?;
         let issuance = meter.used()?.as_secs_f64() * 1e3 / (step - bulk) as f64;
-        let event = events(&stage, step).await?;
         let memory = stage.memory()?.now;
         stage.stop().await?;
         let started = Instant::now();
@@ -46,6 +47,7 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
         let settled = stage.at_rest(SOON * 5).await?;
         let restart = (settled - started).as_secs_f64();
         let restarted = stage.memory()?;
+        let event = events(&stage, step).await?;
         stage.stop().await?;
         let name = |what: &str| format!("{what} at {step} roles");
         let (mut issuance_figure, mut event_figure) = (
@@ -76,7 +78,7 @@ async fn events(stage: &Stage, roles: usize) -> Result<f64> {
     for batch in 0..BATCHES {
         let meter = stage.meter()?;
         for number in batch * EVENTS..(batch + 1) * EVENTS {
-            let name = format!("role-{:05}", number * 61 % roles);
+            let name = format!("role-{:05}", number % EDITED * (roles / EDITED));
             let patch = json!({"metadata": {"labels": {"third-party": format!("n{number}")}}});
             stage.ground.send(Method::PATCH, &format!("{SECRETS}/{name}"), Some(&patch)).await?;
         }
