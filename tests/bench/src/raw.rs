@@ -60,6 +60,18 @@ pub async fn measure(flags: &Flags) -> Result<Limit> {
     Ok(best)
 }
 
+/// The same with many: issuances a second of `count` roles that all stand there, beside `few` that were issued before. An API server that
+/// holds more takes longer for each.
+pub async fn measure_many(flags: &Flags, few: usize, count: usize, at_a_time: usize) -> Result<f64> {
+    let mut stage = Stage::set(flags, Setting::default()).await?;
+    let template = Arc::new(pilot(&mut stage).await?);
+    let watches = watch(&stage.ground);
+    run(&stage.ground, &template, "few", few, at_a_time).await?;
+    let per_second = run(&stage.ground, &template, "many", count, at_a_time).await?;
+    watches.into_iter().for_each(|watch| watch.abort());
+    Ok(per_second)
+}
+
 /// How long the requests from a role to its Secret take one after the other, that which creates the role among them, in milliseconds: so
 /// many times.
 pub async fn one_at_a_time(stage: &mut Stage, count: usize) -> Result<Vec<f64>> {

@@ -13,6 +13,7 @@ use crate::Result;
 use crate::figure::Figure;
 use crate::ground::{Mark, NAMESPACE, SECRETS};
 use crate::process;
+use crate::raw;
 use crate::stage::{SOON, Setting, Stage, team};
 
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -27,7 +28,9 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
     let wants = |name: &str| context.flags.wants(name);
     let (memory, restart_, rest_, sweep_) = (wants("memory"), wants("restart"), wants("rest"), wants("sweep"));
     context.report.progress(format!("{many} roles: idle, the first {few}, then all"));
-    let limit = context.limit().await?.per_second;
+    let at_a_time = context.limit().await?.at_a_time;
+    let limit = raw::measure_many(context.flags, few, many - few, at_a_time).await?;
+    context.report.progress(format!("{limit:.1} issuances a second by a client that does nothing else"));
     // The first sweep comes two minutes after the start; it has a scenario of its own.
     let setting = Setting { flags: vec!["--settling-time=1h".into()], ..Setting::default() };
     let mut stage = Stage::set(context.flags, setting).await?;
