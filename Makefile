@@ -170,7 +170,7 @@ flamegraph: tools testbed ## Where the operator's CPU goes while it issues 2,000
 	perf record --quiet --freq 199 -g --output $(PROFILE)/perf.data \
 		$(SHIPS)/tfc-bench --operator $(PROFILE)/release/tfc-token-operator $(BENCH_FLAGS) issue
 	perf script --input $(PROFILE)/perf.data --comms tfc-token-opera | inferno-collapse-perf | \
-		inferno-flamegraph --title "tfc-token-operator issues 2,000 roles, twice" --minwidth 0.5 > docs/flamegraph.svg
+		inferno-flamegraph --hash --minwidth 0.5 --title "tfc-token-operator issues 2,000 roles, twice" > docs/flamegraph.svg
 
 .PHONY: soak
 soak: build testbed ## Histories drawn anew, and the operator killed 100 times in a burst, round after round until something does not hold
