@@ -161,7 +161,7 @@ bench-short: build testbed ## The same with 500 roles in 2 min: bars that are ra
 # The same program with its symbols and with frame pointers, by which stacks are told.
 PROFILE := $(or $(CARGO_TARGET_DIR),target)/profile
 .PHONY: flamegraph
-flamegraph: tools testbed ## Where the operator's CPU goes while it issues 2,000 roles, as docs/flamegraph.svg: needs perf and inferno
+flamegraph: tools testbed ## Where the operator's CPU goes while it issues, as docs/flamegraph.svg: needs perf and inferno
 	@command -v perf >/dev/null && command -v inferno-flamegraph >/dev/null || \
 		{ echo "perf and inferno are needed (on Debian: apt-get install linux-perf; cargo install inferno)" >&2; exit 1; }
 	RUSTFLAGS="-C force-frame-pointers=yes" CARGO_PROFILE_RELEASE_STRIP=none \
@@ -170,7 +170,7 @@ flamegraph: tools testbed ## Where the operator's CPU goes while it issues 2,000
 	perf record --quiet --freq 199 -g --output $(PROFILE)/perf.data \
 		$(SHIPS)/tfc-bench --operator $(PROFILE)/release/tfc-token-operator $(BENCH_FLAGS) issue
 	perf script --input $(PROFILE)/perf.data --comms tfc-token-opera | inferno-collapse-perf | \
-		inferno-flamegraph --hash --minwidth 0.5 --title "tfc-token-operator issues 2,000 roles, twice" > docs/flamegraph.svg
+		inferno-flamegraph --hash --minwidth 0.5 --title "tfc-token-operator while it issues" > docs/flamegraph.svg
 
 .PHONY: soak
 soak: build testbed ## Histories drawn anew, and the operator killed 100 times in a burst, round after round until something does not hold

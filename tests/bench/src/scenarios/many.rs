@@ -30,7 +30,7 @@ pub async fn run(context: &mut Context<'_>) -> Result<()> {
     context.report.progress(format!("{many} roles: idle, the first {few}, then all"));
     let at_a_time = context.limit().await?.at_a_time;
     let limit = raw::measure_many(context.flags, few, many - few, at_a_time).await?;
-    context.report.progress(format!("{limit:.1} issuances a second by a client that does nothing else"));
+    context.report.progress(format!("  {limit:.1} issuances a second by a client that does nothing else"));
     // The first sweep comes two minutes after the start; it has a scenario of its own.
     let setting = Setting { flags: vec!["--settling-time=1h".into()], ..Setting::default() };
     let mut stage = Stage::set(context.flags, setting).await?;
